@@ -1,0 +1,351 @@
+"""Attention: every position looks at the others and takes a weighted mean (notebook 03)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+
+def softmax(x: Float[Tensor, "*shape"], dim: int) -> Float[Tensor, "*shape"]:
+    """Turn scores into shares along one axis: exp(x) / sum of exp(x).
+
+    Args:
+        x: scores of any size; -inf means "no share at all".
+        dim: the axis whose slices shall sum to 1.
+
+    Returns:
+        Shares in [0, 1], same shape and dtype. A slice that is -inf throughout gives zeros, and
+        its gradients are zeros too.
+
+    Raises:
+        TypeError: `x` is not a float tensor.
+        ValueError: `x` has no axis `dim`.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError(f"x must be a float tensor, got {getattr(x, 'dtype', type(x))}")
+    if not -x.ndim <= dim < x.ndim:
+        raise ValueError(f"dim must be an axis of x, which has {x.ndim}, got {dim}")
+    if x.shape[dim] == 0:
+        return x.clone()  # nobody to share among
+
+    # Subtracting the largest score changes no share, and keeps exp from overflowing.
+    top = x.detach().amax(dim, keepdim=True)
+    top = top.masked_fill(top == float("-inf"), 0)  # -inf - -inf would be NaN
+    shares = (x - top).exp()  # the largest is 1
+    total = shares.sum(dim, keepdim=True)  # at least 1, or 0 where all scores are -inf
+    return shares / total.masked_fill(total == 0, 1)
+
+
+def attention_scores(
+    q: Float[Tensor, "*batch target d_k"], k: Float[Tensor, "*batch source d_k"]
+) -> Float[Tensor, "*batch target source"]:
+    """How well each query matches each key: q k^T / sqrt(d_k) (Vaswani et al. 2017, eq. 1).
+
+    The dot product of two random vectors with unit variance has variance d_k; the scale brings
+    it back to 1, so that softmax does not start out saturated.
+
+    Raises:
+        TypeError: `q` or `k` is not a float tensor.
+        ValueError: `q` or `k` has fewer than two axes, or they differ in d_k.
+    """
+    for name, value in {"q": q, "k": k}.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            got = getattr(value, "dtype", type(value))
+            raise TypeError(f"{name} must be a float tensor, got {got}")
+        if value.ndim < 2 or value.shape[-1] != q.shape[-1]:
+            shapes = f"{tuple(q.shape)} and {tuple(k.shape)}"
+            raise ValueError(f"q and k must be [..., time, d_k] with one d_k, got {shapes}")
+
+    d_k = q.shape[-1]
+    return q @ k.transpose(-2, -1) / math.sqrt(d_k)  # [..., target, source]
+
+
+def causal_mask(target: int, source: int | None = None) -> Bool[Tensor, "target source"]:
+    """Who may look at whom when nobody may look ahead: True = may attend.
+
+    The last query sees the last key. With fewer queries than keys (a cache holds the rest) the
+    queries are the last ones; with more queries than keys the first rows are all False.
+
+    Args:
+        target: number of queries.
+        source: number of keys; as many as queries if not given.
+
+    Raises:
+        TypeError: a number is not an int.
+        ValueError: a number is negative.
+    """
+    source = target if source is None else source
+    for name, value in {"target": target, "source": source}.items():
+        if not isinstance(value, int):
+            raise TypeError(f"{name} must be an int, got {type(value)}")
+        if value < 0:
+            raise ValueError(f"{name} must not be negative, got {value}")
+
+    everything = torch.ones(target, source, dtype=torch.bool)
+    return everything.tril(diagonal=source - target)
+
+
+def padding_mask(
+    attention_mask: Shaped[Tensor, "batch source"],
+) -> Bool[Tensor, "batch 1 1 source"]:
+    """From a tokenizer's attention mask (1 = token, 0 = padding) to who may be attended to.
+
+    Returns:
+        bool, True = may attend: no head and no query may look at padding. The two axes of size
+        1 stretch over heads and targets.
+
+    Raises:
+        TypeError: `attention_mask` is not a tensor.
+        ValueError: it is not [batch, source], or holds other values than 0 and 1.
+    """
+    if not isinstance(attention_mask, Tensor):
+        raise TypeError(f"attention_mask must be a tensor, got {type(attention_mask)}")
+    if attention_mask.ndim != 2:
+        shape = tuple(attention_mask.shape)
+        raise ValueError(f"attention_mask must be [batch, source], got {shape}")
+    if not ((attention_mask == 0) | (attention_mask == 1)).all():
+        raise ValueError(f"attention_mask must hold only 0 and 1, got {attention_mask}")
+
+    return attention_mask.bool()[:, None, None, :]
+
+
+def scaled_dot_product_attention(
+    q: Float[Tensor, "*batch target d_k"],
+    k: Float[Tensor, "*batch source d_k"],
+    v: Float[Tensor, "*batch source d_v"],
+    mask: Bool[Tensor, "*#batch #target #source"] | None = None,
+) -> tuple[Float[Tensor, "*batch target d_v"], Float[Tensor, "*batch target source"]]:
+    """Each query takes the mean of the values, weighted by how well their keys match it.
+
+    softmax(q k^T / sqrt(d_k)) v (Vaswani et al. 2017, equation 1).
+
+    Args:
+        mask: True = may attend; any shape that broadcasts to [..., target, source].
+
+    Returns:
+        (output, weights). A query with nothing to attend to gets zeros in both.
+
+    Raises:
+        TypeError: `q`, `k` or `v` is not a float tensor, or `mask` not a bool tensor.
+        ValueError: the shapes do not fit.
+    """
+    if not isinstance(v, Tensor) or not v.is_floating_point():
+        raise TypeError(f"v must be a float tensor, got {getattr(v, 'dtype', type(v))}")
+    scores = attention_scores(q, k)  # [..., target, source]
+    if v.ndim < 2 or v.shape[-2] != k.shape[-2]:
+        shapes = f"{tuple(v.shape)} and {tuple(k.shape)}"
+        raise ValueError(f"v and k must have the same number of sources, got {shapes}")
+    if mask is not None:
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+            raise TypeError(f"mask must be a bool tensor, got {getattr(mask, 'dtype', type(mask))}")
+        sizes = zip(reversed(mask.shape), reversed(scores.shape), strict=False)
+        if mask.ndim > scores.ndim or any(m not in (1, s) for m, s in sizes):
+            shapes = f"{tuple(mask.shape)} and {tuple(scores.shape)}"
+            raise ValueError(f"mask must broadcast to [..., target, source], got {shapes}")
+        scores = scores.masked_fill(~mask, float("-inf"))  # no finite score beats a blocked one
+
+    weights = softmax(scores, dim=-1)  # [..., target, source], each row sums to 1
+    return weights @ v, weights  # [..., target, d_v]
+
+
+def split_heads(
+    x: Float[Tensor, "batch time width"], n_heads: int
+) -> Float[Tensor, "batch heads time d_k"]:
+    """Deal the channels out to the heads: head h takes channels h * d_k ... (h + 1) * d_k - 1.
+
+    Raises:
+        TypeError: `x` is not a tensor.
+        ValueError: `x` is not [batch, time, width], or `n_heads` does not divide the width.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a tensor, got {type(x)}")
+    if x.ndim != 3:
+        raise ValueError(f"x must be [batch, time, width], got {tuple(x.shape)}")
+    if n_heads < 1 or x.shape[-1] % n_heads != 0:
+        raise ValueError(f"n_heads must divide the width {x.shape[-1]}, got {n_heads}")
+
+    batch, time, width = x.shape
+    x = x.reshape(batch, time, n_heads, width // n_heads)  # first cut the channels into runs,
+    return x.transpose(1, 2)  # then bring heads forward: [batch, heads, time, d_k]
+
+
+def merge_heads(x: Float[Tensor, "batch heads time d_k"]) -> Float[Tensor, "batch time width"]:
+    """Put the heads' channels side by side again; undoes `split_heads`.
+
+    Raises:
+        TypeError: `x` is not a tensor.
+        ValueError: `x` is not [batch, heads, time, d_k].
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a tensor, got {type(x)}")
+    if x.ndim != 4:
+        raise ValueError(f"x must be [batch, heads, time, d_k], got {tuple(x.shape)}")
+
+    return x.transpose(1, 2).flatten(2)  # [batch, time, heads, d_k] -> [batch, time, width]
+
+
+class MultiHeadAttention(nn.Module):
+    """Several small attentions side by side, mixed by a last projection.
+
+    (Vaswani et al. 2017, section 3.2.2.)
+
+    Args:
+        width: channels in and out.
+        n_heads: each head gets width / n_heads channels.
+
+    Raises:
+        ValueError: `n_heads` does not divide `width`.
+    """
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        if n_heads < 1 or width < 1 or width % n_heads != 0:
+            raise ValueError(f"n_heads must divide the width {width}, got {n_heads}")
+        self.width, self.n_heads = width, n_heads
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch target width"],
+        context: Float[Tensor, "batch source width"] | None = None,
+        mask: Bool[Tensor, "#batch #heads #target #source"] | None = None,
+    ) -> Float[Tensor, "batch target width"]:
+        """Let x look at itself, or at `context` if there is one.
+
+        Args:
+            x: where the queries come from.
+            context: where keys and values come from (cross-attention); x itself if not given.
+            mask: True = may attend; broadcasts to [batch, heads, target, source].
+
+        Raises:
+            TypeError: `x` or `context` is not a tensor, or `mask` not a bool tensor.
+            ValueError: `x` or `context` is not [batch, time, width], or `mask` does not fit.
+        """
+        context = x if context is None else context
+        for name, value in {"x": x, "context": context}.items():
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{name} must be a tensor, got {type(value)}")
+            if value.ndim != 3 or value.shape[-1] != self.width or len(value) != len(x):
+                got = tuple(value.shape)
+                raise ValueError(f"{name} must be [batch, time, {self.width}], got {got}")
+
+        q = split_heads(self.q_proj(x), self.n_heads)  # [batch, heads, target, d_k]
+        k = split_heads(self.k_proj(context), self.n_heads)  # [batch, heads, source, d_k]
+        v = split_heads(self.v_proj(context), self.n_heads)  # [batch, heads, source, d_k]
+        output, _ = scaled_dot_product_attention(q, k, v, mask)  # [batch, heads, target, d_k]
+        return self.out_proj(merge_heads(output))  # [batch, target, width]
+
+
+def streaming_attention(
+    q: Float[Tensor, "*batch target d_k"],
+    k: Float[Tensor, "*batch source d_k"],
+    v: Float[Tensor, "*batch source d_v"],
+    block_size: int,
+    causal: bool = False,
+) -> Float[Tensor, "*batch target d_v"]:
+    """Attention that never builds the full score matrix: it reads the keys block by block.
+
+    It keeps, for each query, the largest score so far and two running sums; when a larger score
+    comes, it scales both down (Milakov and Gimelshein 2018, algorithm 3; Rabe and Staats 2021;
+    the idea inside FlashAttention, Dao et al. 2022). Equals `scaled_dot_product_attention`.
+
+    Memory grows with target * block_size. When gradients are wanted, autograd keeps every block
+    for the backward pass, and only a backward that recomputes them would save that too.
+
+    Args:
+        block_size: how many keys to look at in one go; need not divide their number.
+        causal: nobody looks ahead, as in `causal_mask`.
+
+    Raises:
+        TypeError: `q`, `k` or `v` is not a float tensor.
+        ValueError: the shapes do not fit, or `block_size` is below 1.
+    """
+    for name, value in {"q": q, "k": k, "v": v}.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            got = getattr(value, "dtype", type(value))
+            raise TypeError(f"{name} must be a float tensor, got {got}")
+        if value.ndim < 2:
+            raise ValueError(f"{name} must be [..., time, width], got {tuple(value.shape)}")
+    if q.shape[-1] != k.shape[-1]:
+        raise ValueError(f"q and k must have one d_k, got {q.shape[-1]} and {k.shape[-1]}")
+    if v.shape[-2] != k.shape[-2]:
+        shapes = f"{tuple(v.shape)} and {tuple(k.shape)}"
+        raise ValueError(f"v and k must have the same number of sources, got {shapes}")
+    if block_size < 1:
+        raise ValueError(f"block_size must be at least 1, got {block_size}")
+
+    target, source = q.shape[-2], k.shape[-2]
+    dtype = torch.promote_types(q.dtype, torch.float32)  # long sums stall in half precision
+    top = q.new_full((*q.shape[:-1], 1), float("-inf"))  # [..., target, 1], largest score
+    total = q.new_zeros(*q.shape[:-1], 1, dtype=dtype)  # [..., target, 1], sum of the shares
+    output = q.new_zeros(*q.shape[:-1], v.shape[-1], dtype=dtype)  # [..., target, d_v], of values
+
+    for start in range(0, source, block_size):
+        block = slice(start, min(start + block_size, source))
+        scores = attention_scores(q, k[..., block, :])  # [..., target, block]
+        if causal:
+            keys = torch.arange(block.start, block.stop, device=q.device)  # [block]
+            last_seen = torch.arange(target, device=q.device)[:, None] + source - target
+            scores = scores.masked_fill(keys > last_seen, float("-inf"))
+
+        new_top = torch.maximum(top, scores.detach().amax(-1, keepdim=True))
+        shift = new_top.masked_fill(new_top == float("-inf"), 0)  # nothing seen yet: no NaN
+        shares = (scores - shift).exp()  # [..., target, block]
+        shrink = (top - shift).exp()  # brings the old sums to the new scale; 0 at the start
+        total = total * shrink + shares.sum(-1, keepdim=True)
+        output = output * shrink + shares @ v[..., block, :]
+        top = new_top
+
+    return (output / total.masked_fill(total == 0, 1)).to(q.dtype)
+
+
+# Looking at attention. The functions above return or drop their weights; inside
+# `with record_attention() as weights:` every call of `scaled_dot_product_attention`, whoever
+# makes it, also leaves its weights in the list. A context variable, so threads do not mix.
+
+_records: ContextVar[tuple[list[Tensor], ...]] = ContextVar("_records", default=())
+
+
+def _recorded(attend: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
+    @wraps(attend)
+    def attend_and_record(*args, **kwargs):
+        output, weights = attend(*args, **kwargs)
+        for record in _records.get():
+            record.append(weights.detach())
+        return output, weights
+
+    return attend_and_record
+
+
+scaled_dot_product_attention = _recorded(scaled_dot_product_attention)
+
+
+@contextmanager
+def record_attention() -> Iterator[list[Float[Tensor, "batch heads target source"]]]:
+    """Collect the attention weights of every call inside the `with` block, in order.
+
+    Example:
+        >>> with record_attention() as weights:
+        ...     _ = MultiHeadAttention(8, n_heads=2)(torch.randn(1, 5, 8))
+        >>> weights[0].shape
+        torch.Size([1, 2, 5, 5])
+
+    Yields:
+        A list that fills with detached tensors [batch, heads, target, source].
+    """
+    weights: list[Tensor] = []
+    token = _records.set((*_records.get(), weights))
+    try:
+        yield weights
+    finally:
+        _records.reset(token)

@@ -1,0 +1,10 @@
+"""Checks: told at once, truthfully and kindly, whether a solution is right and what the mistake was.
+
+    from course_lib.checks import check, evaluate, exercises
+"""
+
+from course_lib.checks.checking import CheckFailed, check
+from course_lib.checks.evaluation import evaluate, exercises
+from course_lib.checks.report import Report
+
+__all__ = ["CheckFailed", "Report", "check", "evaluate", "exercises"]

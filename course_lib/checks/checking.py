@@ -1,0 +1,46 @@
+"""The check a learner runs below an exercise."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from course_lib.checks import progress
+from course_lib.checks.evaluation import evaluate
+from course_lib.checks.report import Report
+
+
+class CheckFailed(Exception):
+    """An exercise is not right yet. The report above it says why, so it shows as one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints instead of a traceback."""
+        return [str(self)]
+
+
+def check(exercise_id: str, solution: Any, *, hidden: bool = False) -> None:
+    """Evaluate a solution and show the report.
+
+    With `hidden`, other seeds and larger cases are tried, and a right solution is told nothing
+    more: this is what grading runs.
+
+    Raises:
+        CheckFailed: the solution is not right; nbgrader counts this.
+        ValueError: no exercise has this id.
+    """
+    report = evaluate(exercise_id, solution, hidden=hidden)
+    progress.record(report)
+    if not (hidden and report.passed):
+        _show(report)
+    if not report.passed:
+        raise CheckFailed(f"{exercise_id} is not right yet: {report.headline}.")
+
+
+def _show(report: Report) -> None:
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and ipython.get_ipython() is not None:
+        from IPython.display import display
+
+        display(report)
+    else:
+        print(report.message)

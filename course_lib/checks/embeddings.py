@@ -1,0 +1,1 @@
+"""Notebook 02: what each exercise demands."""

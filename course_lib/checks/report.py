@@ -1,0 +1,101 @@
+"""What a check says, in HTML inside a notebook and in plain text elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_STYLE = """<style>
+.course-report {border-left: .3em solid #888; padding: .4em .9em; margin: .3em 0; max-width: 60em}
+.course-report.passed {border-color: #2a9d55}
+.course-report.failed {border-color: #d9822b}
+.course-report p {margin: .3em 0}
+.course-report table {margin: .5em 0; border-collapse: collapse}
+.course-report th, .course-report td {text-align: left; vertical-align: top; padding: .15em .8em}
+.course-report th {font-weight: 600; white-space: nowrap}
+.course-report pre {margin: 0; white-space: pre-wrap; background: none; color: inherit}
+</style>"""
+
+
+def in_words(value: Any) -> str:
+    """A value, short enough to read: large tensors by shape and a corner, long texts cut."""
+    if isinstance(value, Tensor):
+        value = value.detach()
+        kind = f"{str(value.dtype).removeprefix('torch.')}, shape {list(value.shape)}"
+        torch.set_printoptions(precision=4, sci_mode=False, linewidth=88, threshold=60, edgeitems=2)
+        try:
+            numbers = str(value.tolist()) if value.ndim == 0 else _bare(str(value))
+        finally:
+            torch.set_printoptions("default")
+        return f"{numbers}   ({kind})"
+    if isinstance(value, tuple | list) and any(isinstance(item, Tensor) for item in value):
+        return "\n".join(in_words(item) for item in value)
+    if isinstance(value, Mapping) and any(isinstance(item, Tensor) for item in value.values()):
+        return "\n".join(f"{key!r}: {in_words(item)}" for key, item in value.items())
+    text = repr(value)
+    return text if len(text) <= 400 else f"{text[:380]} ... ({len(text)} characters)"
+
+
+def _bare(text: str) -> str:
+    """`tensor([1, 2],\\n       [3, 4])` -> the brackets alone, aligned."""
+    body = text.removeprefix("tensor(").rstrip(")")
+    for extra in (", dtype=", ", requires_grad", ", size="):
+        body = body.split(extra)[0]
+    return body.replace("\n       ", "\n")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The verdict on one exercise.
+
+    `message` is the whole report as plain text; a notebook shows the same as HTML. `evidence`
+    holds the smallest failing case: rows of (label, text), empty when hidden or passed.
+    """
+
+    exercise: str
+    passed: bool
+    points: float
+    max_points: float
+    headline: str
+    misconception: str | None = None
+    explanation: tuple[str, ...] = ()
+    evidence: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def _title(self) -> str:
+        mark = "✓" if self.passed else "✗"
+        return f"{mark} {self.exercise}: {self.headline}"
+
+    @property
+    def _marks(self) -> str:
+        return f"{self.points:g} of {self.max_points:g} points"
+
+    @property
+    def message(self) -> str:
+        lines = [f"{self._title} ({self._marks})", *self.explanation]
+        for label, text in self.evidence:
+            first, *rest = text.split("\n")
+            lines.append(f"  {label + ':':<10} {first}")
+            lines.extend(" " * 13 + line for line in rest)
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def _repr_html_(self) -> str:
+        kind = "passed" if self.passed else "failed"
+        paragraphs = "".join(f"<p>{escape(line)}</p>" for line in self.explanation)
+        rows = "".join(
+            f'<tr><th scope="row">{escape(label)}</th><td><pre>{escape(text)}</pre></td></tr>'
+            for label, text in self.evidence
+        )
+        table = f"<table>{rows}</table>" if rows else ""
+        return (
+            f'{_STYLE}<div class="course-report {kind}" role="status">'
+            f"<p><b>{escape(self._title)}</b> ({self._marks})</p>{paragraphs}{table}</div>"
+        )

@@ -1,0 +1,1 @@
+"""Notebook 01: what each exercise demands."""

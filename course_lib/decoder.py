@@ -1,0 +1,362 @@
+"""Decoder-only: a transformer that writes, token after token (GPT; notebook 06)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+
+from course_lib.attention import (
+    causal_mask,
+    is_recording,
+    merge_heads,
+    padding_mask,
+    scaled_dot_product_attention,
+    split_heads,
+)
+from course_lib.embeddings import apply_rope
+from course_lib.initialisation import initialise
+from course_lib.transformer import TransformerBlock, rms_norm, swiglu
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The sizes and parts of a `DecoderLM`; the defaults make a small GPT-2.
+
+    Attributes:
+        vocab_size: number of token ids.
+        max_length: rows of the learned position table; with "rope", the length it was made for.
+        width: channels of the residual stream.
+        n_layers: number of blocks.
+        n_heads: query heads; they divide the width.
+        ffn_width: hidden channels of the feed-forward.
+        tied: the head is the token table again (Press and Wolf 2017).
+        positions: "learned", added to the tokens, or "rope", turned into queries and keys.
+        rope_base: the base of "rope".
+        norm: "layer" or "rms".
+        norm_eps: its eps.
+        feed_forward: "gelu", or "swiglu" with a third projection `ffn_gate`.
+        n_kv_heads: key and value heads, each shared by n_heads / n_kv_heads query heads
+            (Ainslie et al. 2023); as many as query heads if not given.
+        bias: whether the projections have biases.
+
+    Raises:
+        TypeError: a size is not an int.
+        ValueError: a size is below 1, the sizes do not fit, or an option is unknown.
+    """
+
+    vocab_size: int
+    max_length: int
+    width: int
+    n_layers: int
+    n_heads: int
+    ffn_width: int
+    tied: bool = True
+    positions: Literal["learned", "rope"] = "learned"
+    rope_base: float = 10_000.0
+    norm: Literal["layer", "rms"] = "layer"
+    norm_eps: float = 1e-5
+    feed_forward: Literal["gelu", "swiglu"] = "gelu"
+    n_kv_heads: int | None = None
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        sizes = ["vocab_size", "max_length", "width", "n_layers", "n_heads", "ffn_width"]
+        sizes += ["n_kv_heads"] * (self.n_kv_heads is not None)
+        for name in sizes:
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                raise TypeError(f"{name} must be an int, got {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.width % self.n_heads != 0:
+            raise ValueError(f"n_heads must divide the width {self.width}, got {self.n_heads}")
+        if self.n_kv_heads is not None and self.n_heads % self.n_kv_heads != 0:
+            raise ValueError(f"n_kv_heads must divide {self.n_heads} heads, got {self.n_kv_heads}")
+        choices = {"positions": ("learned", "rope"), "norm": ("layer", "rms")}
+        choices |= {"feed_forward": ("gelu", "swiglu")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        if self.positions == "rope" and self.width // self.n_heads % 2 != 0:
+            raise ValueError(f"rope needs an even width per head, got {self.width // self.n_heads}")
+        if self.feed_forward == "swiglu" and self.bias:
+            raise ValueError("bias must be False with swiglu, which has no biases")
+
+
+class RMSNorm(nn.Module):
+    """`rms_norm` with its learned scale."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape width"]:
+        return rms_norm(x, self.weight, self.eps)
+
+
+def new_norm(config: DecoderConfig) -> nn.Module:
+    """The kind of norm that the config asks for."""
+    kind = nn.LayerNorm if config.norm == "layer" else RMSNorm
+    return kind(config.width, eps=config.norm_eps)
+
+
+class DecoderAttention(nn.Module):
+    """`MultiHeadAttention` to oneself, in two steps, so that a cache fits in between.
+
+    Two options more: rotary positions, and key and value heads that query heads share.
+    """
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.n_heads = config.n_heads
+        self.n_kv_heads = config.n_kv_heads or config.n_heads
+        self.rope_base = config.rope_base if config.positions == "rope" else None
+        kv_width = config.width // self.n_heads * self.n_kv_heads
+        self.q_proj = nn.Linear(config.width, config.width)
+        self.k_proj = nn.Linear(config.width, kv_width)
+        self.v_proj = nn.Linear(config.width, kv_width)
+        self.out_proj = nn.Linear(config.width, config.width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time width"],
+        mask: Bool[Tensor, "batch 1 time time"],
+        positions: Int[Tensor, "batch time"],
+    ) -> Float[Tensor, "batch time width"]:
+        """Every token looks at those that the mask lets it see."""
+        return self.attend(*self.project(x, positions), mask)
+
+    def project(
+        self, x: Float[Tensor, "batch time width"], positions: Int[Tensor, "batch time"]
+    ) -> tuple[
+        Float[Tensor, "batch heads time d_k"],
+        Float[Tensor, "batch kv_heads time d_k"],
+        Float[Tensor, "batch kv_heads time d_k"],
+    ]:
+        """Queries, keys and values of these tokens: all that later tokens need to know of them."""
+        q = split_heads(self.q_proj(x), self.n_heads)
+        k = split_heads(self.k_proj(x), self.n_kv_heads)
+        v = split_heads(self.v_proj(x), self.n_kv_heads)
+        if self.rope_base is not None:
+            q = apply_rope(q, positions[:, None], self.rope_base)
+            k = apply_rope(k, positions[:, None], self.rope_base)
+        return q, k, v
+
+    def attend(
+        self,
+        q: Float[Tensor, "batch heads target d_k"],
+        k: Float[Tensor, "batch kv_heads source d_k"],
+        v: Float[Tensor, "batch kv_heads source d_k"],
+        mask: Bool[Tensor, "batch 1 target source"],
+    ) -> Float[Tensor, "batch target width"]:
+        """Attention proper, then the mixing of the heads.
+
+        torch's fused kernel computes what `scaled_dot_product_attention` does, faster, but keeps
+        no weights: when somebody records them, the reference does the work.
+        """
+        if is_recording():
+            shared = self.n_heads // self.n_kv_heads
+            k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
+            output, _ = scaled_dot_product_attention(q, k, v, mask)
+        else:
+            output = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
+        return self.out_proj(merge_heads(output))
+
+
+class DecoderBlock(TransformerBlock):
+    """The pre-norm `TransformerBlock`, with other parts where the config asks for them."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__(config.width, config.n_heads, config.ffn_width, norm="pre")
+        self.attention = DecoderAttention(config)
+        self.norm1, self.norm2 = new_norm(config), new_norm(config)
+        self.ffn_gate = None
+        if config.feed_forward == "swiglu":
+            self.ffn_gate = nn.Linear(config.width, config.ffn_width)
+        if not config.bias:
+            for module in self.modules():
+                if isinstance(module, nn.Linear):
+                    module.bias = None
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time width"],
+        mask: Bool[Tensor, "batch 1 time time"],
+        positions: Int[Tensor, "batch time"],
+    ) -> Float[Tensor, "batch time width"]:
+        """One step of the residual stream."""
+        x = x + self.attention(self.norm1(x), mask, positions)
+        return x + self.feed_forward(self.norm2(x))
+
+    def feed_forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
+        """What each position does on its own."""
+        if self.ffn_gate is None:
+            return super().feed_forward(x)
+        return swiglu(x, self.ffn_gate.weight, self.ffn_in.weight, self.ffn_out.weight)
+
+
+class DecoderLM(nn.Module):
+    """A language model: ids in, for each position the logits of the next token out.
+
+    With the defaults of its config a small GPT-2 (Radford et al. 2019); with rope, rms, swiglu,
+    shared key-value heads and no biases a LLaMA (Touvron et al. 2023), as SmolLM2 is.
+
+    Args:
+        config: sizes and parts.
+        generator: draws the first weights; same seed, same model.
+    """
+
+    def __init__(self, config: DecoderConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.position_embedding = None
+        if config.positions == "learned":
+            self.position_embedding = nn.Embedding(config.max_length, config.width)
+        self.blocks = nn.ModuleList(DecoderBlock(config) for _ in range(config.n_layers))
+        self.norm = new_norm(config)
+        self.head = None
+        if not config.tied:
+            self.head = nn.Linear(config.width, config.vocab_size, bias=False)
+        initialise(self, generator, n_residual=2 * config.n_layers)
+
+    def forward(
+        self,
+        ids: Int[Tensor, "batch time"],
+        attention_mask: Shaped[Tensor, "batch time"] | None = None,
+    ) -> Float[Tensor, "batch time vocab"]:
+        """Score every id of the vocabulary as the next token, at each position.
+
+        Args:
+            ids: int64, at least one token a row.
+            attention_mask: 1 = token, 0 = padding (on the left, if the model shall go on
+                writing); padding is seen by nobody and counts no position. All tokens if not given.
+
+        Raises:
+            TypeError: `ids` is not an int64 tensor.
+            ValueError: an id outside the vocabulary, a shape that does not fit, or more tokens
+                than learned positions.
+        """
+        seen = check_inputs(ids, attention_mask, self.config.vocab_size)
+        positions, mask = positions_and_mask(seen, ids.shape[1])
+        x = self.embed(ids, positions)  # [batch, time, width]
+        for block in self.blocks:
+            x = block(x, mask, positions)
+        return self.unembed(self.norm(x))  # [batch, time, vocab]
+
+    def embed(
+        self, ids: Int[Tensor, "batch time"], positions: Int[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time width"]:
+        """Ids to vectors: the token table, plus the position table if there is one."""
+        if self.position_embedding is None:
+            return self.token_embedding(ids)
+        if positions.max() >= self.config.max_length:
+            most = self.config.max_length
+            raise ValueError(f"ids must have at most {most} tokens a row, got {positions.max() + 1}")
+        return self.token_embedding(ids) + self.position_embedding(positions)
+
+    def unembed(self, x: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape vocab"]:
+        """Vectors to logits: a dot product with each row of the head, or of the token table."""
+        table = self.token_embedding if self.head is None else self.head
+        return F.linear(x, table.weight)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What tokens leave behind for those that come after them.
+
+    Attributes:
+        keys, values: one tensor per layer.
+        attention_mask: True = token, False = padding.
+    """
+
+    keys: tuple[Float[Tensor, "batch kv_heads time d_k"], ...]
+    values: tuple[Float[Tensor, "batch kv_heads time d_k"], ...]
+    attention_mask: Bool[Tensor, "batch time"]
+
+
+def decode_step(
+    model: DecoderLM,
+    token: Int[Tensor, "batch time"],
+    cache: Cache | None = None,
+    attention_mask: Shaped[Tensor, "batch time"] | None = None,
+) -> tuple[Float[Tensor, "batch vocab"], Cache]:
+    """Read the next token, or several, and score the one after: the model's forward, continued.
+
+    The past is not computed again: a token's key and value never change once it is read, since
+    nobody looks ahead. A step costs one token's work, plus a look at all keys.
+
+    Args:
+        model: a decoder.
+        token: the new ids [batch, 1]; several at once to begin with a whole prompt.
+        cache: what the last step returned; None starts. It stays as it is, so one cache can be
+            continued in several ways.
+        attention_mask: 1 = token, 0 = padding, for the new ids; all tokens if not given.
+
+    Returns:
+        The logits after the last new token, and the cache to go on with.
+
+    Raises:
+        TypeError, ValueError: as `DecoderLM.forward`; also if batch or layers of the cache do not
+            fit.
+    """
+    seen = check_inputs(token, attention_mask, model.config.vocab_size)
+    if cache is None:
+        past = [None] * len(model.blocks)
+    elif len(cache.keys) != len(model.blocks) or len(cache.attention_mask) != len(token):
+        got = f"{len(cache.keys)} layers and {len(cache.attention_mask)} rows"
+        raise ValueError(f"cache must have {len(model.blocks)} layers, {len(token)} rows, got {got}")
+    else:
+        past = zip(cache.keys, cache.values, strict=True)
+        seen = torch.cat([cache.attention_mask, seen], dim=1)  # [batch, source]
+
+    positions, mask = positions_and_mask(seen, token.shape[1])
+    x = model.embed(token, positions)  # [batch, time, width], the new tokens alone
+    keys, values = [], []
+    for block, before in zip(model.blocks, past, strict=True):
+        q, k, v = block.attention.project(block.norm1(x), positions)
+        if before is not None:
+            k = torch.cat([before[0], k], dim=2)  # [batch, kv_heads, source, d_k]
+            v = torch.cat([before[1], v], dim=2)
+        keys.append(k)
+        values.append(v)
+        x = x + block.attention.attend(q, k, v, mask)
+        x = x + block.feed_forward(block.norm2(x))
+    logits = model.unembed(model.norm(x[:, -1]))  # [batch, vocab]
+    return logits, Cache(tuple(keys), tuple(values), seen)
+
+
+def positions_and_mask(
+    seen: Bool[Tensor, "batch source"], target: int
+) -> tuple[Int[Tensor, "batch target"], Bool[Tensor, "batch 1 target source"]]:
+    """Where the last `target` tokens stand, and whom they may look at.
+
+    Padding counts no position, so a row means the same however far it is padded on the left.
+    """
+    positions = (seen.cumsum(dim=1) - 1).clamp(min=0)[:, -target:]
+    causal = causal_mask(target, seen.shape[1]).to(seen.device)
+    return positions, causal & padding_mask(seen)
+
+
+def check_inputs(
+    ids: Tensor, attention_mask: Tensor | None, vocab_size: int
+) -> Bool[Tensor, "batch time"]:
+    """Complain about ids and mask at the door; returns the mask, all True if there is none."""
+    if not isinstance(ids, Tensor) or ids.dtype != torch.int64:
+        raise TypeError(f"ids must be an int64 tensor, got {getattr(ids, 'dtype', type(ids))}")
+    if ids.ndim != 2 or ids.numel() == 0:
+        raise ValueError(f"ids must be [batch, time], not empty, got {tuple(ids.shape)}")
+    if ids.min() < 0 or ids.max() >= vocab_size:
+        raise ValueError(f"ids must lie in 0 ... {vocab_size - 1}, got {ids.min()} ... {ids.max()}")
+    if attention_mask is None:
+        return torch.ones_like(ids, dtype=torch.bool)
+    if attention_mask.shape != ids.shape:
+        shapes = f"{tuple(ids.shape)}, got {tuple(attention_mask.shape)}"
+        raise ValueError(f"attention_mask must have the shape of ids, {shapes}")
+    return attention_mask.bool()
