@@ -349,3 +349,8 @@ def record_attention() -> Iterator[list[Float[Tensor, "batch heads target source
         yield weights
     finally:
         _records.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether somebody records attention now: a faster kernel that keeps no weights must not run."""
+    return bool(_records.get())

@@ -356,7 +356,8 @@ def check_inputs(
         raise ValueError(f"ids must lie in 0 ... {vocab_size - 1}, got {ids.min()} ... {ids.max()}")
     if attention_mask is None:
         return torch.ones_like(ids, dtype=torch.bool)
-    if attention_mask.shape != ids.shape:
-        shapes = f"{tuple(ids.shape)}, got {tuple(attention_mask.shape)}"
+    seen = padding_mask(attention_mask)[:, 0, 0]  # which checks it
+    if seen.shape != ids.shape:
+        shapes = f"{tuple(ids.shape)}, got {tuple(seen.shape)}"
         raise ValueError(f"attention_mask must have the shape of ids, {shapes}")
-    return attention_mask.bool()
+    return seen

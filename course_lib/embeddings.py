@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Int64, Real
 from torch import Tensor
 
+from course_lib.shapes import check_shapes
 
+
+@check_shapes
 def embed_one_hot(
-    ids: Int[Tensor, "*shape"], table: Float[Tensor, "vocab width"]
+    ids: Int64[Tensor, "*shape"], table: Float[Tensor, "vocab width"]
 ) -> Float[Tensor, "*shape width"]:
     """Look up rows of a table the slow way: one-hot vectors times the table.
 
@@ -24,12 +27,6 @@ def embed_one_hot(
         TypeError: `ids` is not int64, or `table` not a float tensor.
         ValueError: `table` is not [vocab, width], or an id lies outside it.
     """
-    if not isinstance(ids, Tensor) or ids.dtype != torch.int64:
-        raise TypeError(f"ids must be an int64 tensor, got {getattr(ids, 'dtype', type(ids))}")
-    if not isinstance(table, Tensor) or not table.is_floating_point():
-        raise TypeError(f"table must be a float tensor, got {getattr(table, 'dtype', type(table))}")
-    if table.ndim != 2:
-        raise ValueError(f"table must be [vocab, width], got {tuple(table.shape)}")
     if ((ids < 0) | (ids >= len(table))).any():
         raise ValueError(f"ids must lie in 0 ... {len(table) - 1}, got {ids}")
 
@@ -58,7 +55,7 @@ def sinusoidal_positions(
         ValueError: `length` is negative, `width` odd or below 2, or `base` not positive.
     """
     if not isinstance(length, int) or not isinstance(width, int):
-        raise TypeError(f"length and width must be ints, got {type(length)} and {type(width)}")
+        raise TypeError(f"length and width must be ints, got {length!r} and {width!r}")
     if length < 0:
         raise ValueError(f"length must not be negative, got {length}")
     if width < 2 or width % 2 != 0:
@@ -67,17 +64,18 @@ def sinusoidal_positions(
         raise ValueError(f"base must be positive, got {base}")
 
     positions = torch.arange(length, dtype=torch.float64)[:, None]  # [length, 1]
-    channels = torch.arange(0, width, 2, dtype=torch.float64)  # [width / 2], the even ones
+    channels = torch.arange(0, width, 2, dtype=torch.float64)  # [width / 2]: 0, 2, 4, ...
     angles = positions / base ** (channels / width)  # [length, width / 2]
     waves = torch.stack([angles.sin(), angles.cos()], dim=-1)  # [length, width / 2, 2]
-    return waves.flatten(1).float()  # [length, width], sin and cos side by side
+    return waves.flatten(1).float()  # [length, width]: sin, cos, sin, cos, ...
 
 
+@check_shapes
 def input_embeddings(
-    ids: Int[Tensor, "batch time"],
+    ids: Int64[Tensor, "batch time"],
     token_table: Float[Tensor, "vocab width"],
     position_table: Float[Tensor, "max_length width"],
-    segment_ids: Int[Tensor, "batch time"] | None = None,
+    segment_ids: Int64[Tensor, "batch time"] | None = None,
     segment_table: Float[Tensor, "segments width"] | None = None,
 ) -> Float[Tensor, "batch time width"]:
     """What the first block eats: token + position (+ segment), a plain sum.
@@ -89,25 +87,15 @@ def input_embeddings(
         ValueError: more tokens than positions, an id outside its table, shapes that do not
             fit, or one of `segment_ids` and `segment_table` without the other.
     """
-    if (segment_ids is None) != (segment_table is None):
-        raise ValueError("segment_ids and segment_table must be given together")
-    lookups = {"ids": (ids, token_table)}
-    if segment_ids is not None:
-        lookups["segment_ids"] = (segment_ids, segment_table)
-    for name, (indices, table) in lookups.items():
-        if not isinstance(indices, Tensor) or indices.dtype != torch.int64:
-            got = getattr(indices, "dtype", type(indices))
-            raise TypeError(f"{name} must be an int64 tensor, got {got}")
-        if indices.ndim != 2 or indices.shape != ids.shape:
-            raise ValueError(f"{name} must be [batch, time], got {tuple(indices.shape)}")
-        if ((indices < 0) | (indices >= len(table))).any():
-            raise ValueError(f"{name} must lie in 0 ... {len(table) - 1}, got {indices}")
-        if table.shape[1:] != position_table.shape[1:]:
-            widths = f"{tuple(table.shape)} and {tuple(position_table.shape)}"
-            raise ValueError(f"the table of {name} and position_table differ in width: {widths}")
     time = ids.shape[1]
     if time > len(position_table):
         raise ValueError(f"position_table has {len(position_table)} rows, ids have {time} tokens")
+    if (segment_ids is None) != (segment_table is None):
+        raise ValueError("segment_ids and segment_table must be given together")
+    if ((ids < 0) | (ids >= len(token_table))).any():
+        raise ValueError(f"ids must lie in 0 ... {len(token_table) - 1}, got {ids}")
+    if segment_ids is not None and ((segment_ids < 0) | (segment_ids >= len(segment_table))).any():
+        raise ValueError(f"segment_ids must lie in 0 ... {len(segment_table) - 1}")
 
     x = token_table[ids] + position_table[:time]  # [batch, time, width]: every row, same positions
     if segment_ids is not None:
@@ -115,9 +103,10 @@ def input_embeddings(
     return x
 
 
+@check_shapes
 def nearest_neighbours(
     query: Float[Tensor, "width"], table: Float[Tensor, "vocab width"], k: int
-) -> Int[Tensor, "k"]:
+) -> Int64[Tensor, "k"]:
     """The k rows of a table that point most nearly the way `query` points.
 
     Similarity is the cosine, a . b / (|a| |b|); a zero vector has cosine 0 to everything.
@@ -130,23 +119,17 @@ def nearest_neighbours(
         TypeError: `query` or `table` is not a float tensor.
         ValueError: the shapes do not fit, or `k` is not between 1 and the number of rows.
     """
-    for name, value in {"query": query, "table": table}.items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            got = getattr(value, "dtype", type(value))
-            raise TypeError(f"{name} must be a float tensor, got {got}")
-    if query.ndim != 1 or table.ndim != 2 or table.shape[1] != len(query):
-        shapes = f"{tuple(query.shape)} and {tuple(table.shape)}"
-        raise ValueError(f"query and table must be [width] and [vocab, width], got {shapes}")
     if not 1 <= k <= len(table):
         raise ValueError(f"k must be between 1 and {len(table)}, got {k}")
 
     tiny = torch.finfo(table.dtype).tiny  # keeps a zero vector from dividing by zero
-    query = query / query.norm().clamp(min=tiny)  # [width], length 1
-    table = table / table.norm(dim=1, keepdim=True).clamp(min=tiny)  # [vocab, width]
+    query = query / query.norm().clamp(min=tiny)  # [width], now of length 1
+    table = table / table.norm(dim=1, keepdim=True).clamp(min=tiny)  # [vocab, width], each row too
     cosine = table @ query  # [vocab]
     return cosine.argsort(descending=True, stable=True)[:k]
 
 
+@check_shapes
 def analogy(a: int, b: int, c: int, table: Float[Tensor, "vocab width"]) -> int:
     """a is to b as c is to which row? man : king = woman : ?
 
@@ -157,8 +140,6 @@ def analogy(a: int, b: int, c: int, table: Float[Tensor, "vocab width"]) -> int:
         ValueError: a, b or c is no row of the table, or the table has no other row.
         TypeError: `table` is not a float tensor.
     """
-    if not isinstance(table, Tensor) or not table.is_floating_point():
-        raise TypeError(f"table must be a float tensor, got {getattr(table, 'dtype', type(table))}")
     for name, row in {"a": a, "b": b, "c": c}.items():
         if not 0 <= row < len(table):
             raise ValueError(f"{name} must lie in 0 ... {len(table) - 1}, got {row}")
@@ -170,6 +151,7 @@ def analogy(a: int, b: int, c: int, table: Float[Tensor, "vocab width"]) -> int:
     return next(row for row in candidates.tolist() if row not in (a, b, c))
 
 
+@check_shapes
 def skipgram_loss(
     center: Float[Tensor, "batch width"],
     context: Float[Tensor, "batch width"],
@@ -192,16 +174,6 @@ def skipgram_loss(
         TypeError: an argument is not a float tensor.
         ValueError: the shapes do not fit.
     """
-    for name, value in {"center": center, "context": context, "negatives": negatives}.items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            got = getattr(value, "dtype", type(value))
-            raise TypeError(f"{name} must be a float tensor, got {got}")
-    if center.ndim != 2 or context.shape != center.shape:
-        shapes = f"{tuple(center.shape)} and {tuple(context.shape)}"
-        raise ValueError(f"center and context must both be [batch, width], got {shapes}")
-    if negatives.ndim != 3 or negatives.shape[::2] != center.shape:
-        raise ValueError(f"negatives must be [batch, n, width], got {tuple(negatives.shape)}")
-
     true_score = (center * context).sum(-1)  # [batch]
     false_scores = (negatives @ center[:, :, None]).squeeze(-1)  # [batch, n]
     # logsigmoid, not log(sigmoid): sigmoid(-200) is 0 in float32, and log 0 is -inf
@@ -209,6 +181,7 @@ def skipgram_loss(
     return loss.sum() / max(len(loss), 1)
 
 
+@check_shapes
 def apply_rope(
     x: Float[Tensor, "*batch time d_k"],
     positions: Real[Tensor, "*#batch time"],
@@ -228,25 +201,18 @@ def apply_rope(
         base: the slowest pair turns about `base` times slower than the fastest.
 
     Raises:
-        TypeError: `x` is not a float tensor, or `positions` not a tensor.
+        TypeError: `x` is not a float tensor, or `positions` not a tensor of numbers.
         ValueError: d_k is odd, `positions` do not fit the time axis, or `base` is not positive.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"x must be a float tensor, got {getattr(x, 'dtype', type(x))}")
-    if not isinstance(positions, Tensor):
-        raise TypeError(f"positions must be a tensor, got {type(positions)}")
-    if x.ndim < 2 or x.shape[-1] % 2 != 0:
-        raise ValueError(f"x must be [..., time, d_k] with d_k even, got {tuple(x.shape)}")
-    if positions.shape[-1:] != x.shape[-2:-1]:
-        raise ValueError(f"positions must be [{x.shape[-2]}], got {tuple(positions.shape)}")
+    d_k = x.shape[-1]
+    if d_k % 2 != 0:
+        raise ValueError(f"x must have an even d_k, got {d_k}")
     if base <= 0:
         raise ValueError(f"base must be positive, got {base}")
 
-    d_k = x.shape[-1]
-    dtype = torch.promote_types(x.dtype, torch.float32)  # half precision cannot count far
-    channels = torch.arange(0, d_k, 2, dtype=dtype, device=x.device)  # [d_k / 2]
-    angles = positions[..., None] * (1 / base ** (channels / d_k))  # [..., time, d_k / 2]
+    channels = torch.arange(0, d_k, 2, dtype=torch.float64)  # [d_k / 2]: 0, 2, 4, ...
+    angles = positions[..., None] / base ** (channels / d_k)  # [..., time, d_k / 2]
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
 
     first, second = x.chunk(2, dim=-1)  # each [..., time, d_k / 2]
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)

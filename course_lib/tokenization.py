@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,44 +14,18 @@ from typing import Protocol
 
 import torch
 from jaxtyping import Int
-from tokenizers import Regex, decoders, normalizers, pre_tokenizers
+from tokenizers import decoders
 from torch import Tensor
 
+from course_lib.pre_tokenization import bert_words, pre_tokenize, split_special
 from course_lib.tokenizer_json import (
     BYTE_TO_CHAR,
-    BytePairModel,
     read_tokenizer_json,
-    spell,
-    unspell,
+    resolve_spelling,
     write_tokenizer_json,
 )
 
-GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""Where GPT-2 cuts a text into words: English endings, letters, numbers, other signs (each with
-the blank before it), white space. Radford et al. 2019, `encoder.py`."""
-
-_WORDS = pre_tokenizers.Split(Regex(GPT2_PATTERN), behavior="isolated")
-_DIGITS = pre_tokenizers.Digits(individual_digits=True)
-_DIGITS_THEN_WORDS = pre_tokenizers.Sequence([_DIGITS, _WORDS])
-
-
-def pre_tokenize(text: str, split_digits: bool = False) -> list[str]:
-    """Cut a text into words as GPT-2 does; joined, they are the text again.
-
-    Tokens are learnt and used within words only, so none crosses from one word to the next.
-
-    Args:
-        text: any text.
-        split_digits: first make each digit a word of its own, as SmolLM2 does.
-    """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a str, got {type(text).__name__}")
-
-    splitter = _DIGITS_THEN_WORDS if split_digits else _WORDS
-    return [word for word, _ in splitter.pre_tokenize_str(text)]
-
-
-# ------------------------------------------------------------------ byte pair encoding
+# ---- byte pair encoding
 
 
 def count_pairs(words: Mapping[tuple[int, ...], int]) -> dict[tuple[int, int], int]:
@@ -63,7 +36,13 @@ def count_pairs(words: Mapping[tuple[int, ...], int]) -> dict[tuple[int, int], i
 
     Returns:
         A count for every adjacent pair, overlaps included: (7, 7, 7) holds (7, 7) twice.
+
+    Raises:
+        TypeError: `words` is not a mapping.
     """
+    if not isinstance(words, Mapping):
+        raise TypeError(f"words must map words to counts, got {type(words).__name__}")
+
     counts = {}
     for word, count in words.items():
         for pair in pairwise(word):
@@ -100,8 +79,9 @@ def train_bpe(text: str, vocab_size: int, special_tokens: Sequence[str] = ()) ->
     """Learn a byte-level BPE tokenizer: merge the most frequent pair, again and again.
 
     Byte pair encoding (Sennrich, Haddow and Birch 2016) on UTF-8 bytes within GPT-2's words
-    (Radford et al. 2019). Among equally frequent pairs the one with the lower ids goes first. Merges
-    and ids equal those of `tokenizers`' `BpeTrainer`, given `ByteLevel.alphabet()` to start from.
+    (Radford et al. 2019). Among equally frequent pairs the one with the lower ids goes first; a
+    pair seen once is merged too. Merges and ids equal those of `tokenizers`' `BpeTrainer`, given
+    `ByteLevel.alphabet()` to start from.
 
     Ids are handed out to the special tokens, then to the 256 bytes in GPT-2's order, then to the
     merges; a spelling that has an id keeps it.
@@ -141,7 +121,7 @@ def train_bpe(text: str, vocab_size: int, special_tokens: Sequence[str] = ()) ->
 
     # Counting all pairs anew after each merge would take hours on a book. A merge changes only the
     # words that hold the pair, so we remember which do, and keep the counts up to date.
-    pair_counts = count_pairs(dict(zip(words, counts)))
+    pair_counts = Counter(count_pairs(dict(zip(words, counts, strict=True))))
     words_with = defaultdict(set)  # pair -> numbers of the words it is (or once was) in
     for number, word in enumerate(words):
         for pair in pairwise(word):
@@ -170,7 +150,7 @@ def train_bpe(text: str, vocab_size: int, special_tokens: Sequence[str] = ()) ->
                 words_with[new_pair].add(number)
         for changed, change in changes.items():
             if change != 0:
-                pair_counts[changed] = pair_counts.get(changed, 0) + change
+                pair_counts[changed] += change
                 if pair_counts[changed] > 0:
                     heapq.heappush(heap, (-pair_counts[changed], changed))
 
@@ -220,18 +200,6 @@ def bpe_decode(ids: Iterable[int], vocab: Mapping[int, bytes]) -> str:
     return joined.decode("utf-8", errors="replace")
 
 
-def split_special(text: str, special_tokens: Iterable[str]) -> list[str]:
-    """Cut a text at its special tokens: [passage, special token, passage, ...].
-
-    Passages have the even places, and may be empty. Where two special tokens start at the same
-    place, the longer one is taken.
-    """
-    if not special_tokens:
-        return [text]
-    longest_first = sorted(special_tokens, key=len, reverse=True)
-    return re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
-
-
 _CACHED_WORDS = 100_000
 
 
@@ -267,9 +235,6 @@ class BPETokenizer:
             TypeError: `text` is not a str.
             ValueError: a byte of the text has no token (never so after `train_bpe`).
         """
-        if not isinstance(text, str):
-            raise TypeError(f"text must be a str, got {type(text).__name__}")
-
         ids = []
         for part in split_special(text, self.special_tokens):
             if part in self.special_tokens:
@@ -322,20 +287,9 @@ class BPETokenizer:
 
         Raises:
             ValueError: a token has a character that stands for no byte, two tokens have the same
-                id, or a merge is of, or into, an unknown token.
+                id, or a merge is not of tokens, or not into one.
         """
-        vocab = {
-            id: token.encode() if token in special_tokens else unspell(token)
-            for token, id in tokens.items()
-        }
-        if len(vocab) != len(tokens):
-            raise ValueError(f"tokens must have distinct ids, got {len(vocab)} for {len(tokens)}")
-        merge_ids = {}
-        for left, right in merges:
-            for token in (left, right, left + right):
-                if token not in tokens:
-                    raise ValueError(f"merge {left!r} + {right!r}: {token!r} is not in tokens")
-            merge_ids[tokens[left], tokens[right]] = tokens[left + right]
+        vocab, merge_ids = resolve_spelling(tokens, merges, special_tokens)
         merge_ranks = {pair: rank for rank, pair in enumerate(merge_ids)}
         return cls(vocab, merge_ranks, merge_ids, dict(special_tokens), split_digits)
 
@@ -355,22 +309,11 @@ class BPETokenizer:
         Raises:
             ValueError: two tokens would be spelled the same in it.
         """
-        spelled = {id: spell(token) for id, token in self.vocab.items()}
-        spelled |= {id: special for special, id in self.special_tokens.items()}
-        tokens = {token: id for id, token in sorted(spelled.items())}
-        if len(tokens) != len(spelled):
-            twice = [token for token, n in Counter(spelled.values()).items() if n > 1]
-            raise ValueError(f"these tokens cannot be told apart in a tokenizer.json: {twice}")
-        merges = [
-            (spelled[left], spelled[right])
-            for left, right in sorted(self.merge_ranks, key=self.merge_ranks.__getitem__)
-        ]
-        write_tokenizer_json(
-            path, BytePairModel(tokens, merges, self.special_tokens, self.split_digits)
-        )
+        merges = sorted(self.merge_ranks, key=self.merge_ranks.__getitem__)
+        write_tokenizer_json(path, self.vocab, merges, self.special_tokens, self.split_digits)
 
 
-# ------------------------------------------------------------------ WordPiece and Unigram
+# ---- WordPiece and Unigram
 
 
 def wordpiece_encode(word: str, vocab: Collection[str], unk: str = "[UNK]") -> list[str]:
@@ -383,7 +326,13 @@ def wordpiece_encode(word: str, vocab: Collection[str], unk: str = "[UNK]") -> l
 
     Returns:
         The pieces; [unk] for the whole word if any part of it is unknown; [] for an empty word.
+
+    Raises:
+        TypeError: `word` is not a str.
     """
+    if not isinstance(word, str):
+        raise TypeError(f"word must be a str, got {type(word).__name__}")
+
     pieces = []
     start = 0
     while start < len(word):
@@ -413,8 +362,12 @@ def unigram_encode(word: str, log_probs: Mapping[str, float]) -> list[str]:
         with the longer first piece (then the longer second one, ...); [] for an empty word.
 
     Raises:
+        TypeError: `word` is not a str.
         ValueError: no pieces cover the word, or a log-probability is above 0 or NaN.
     """
+    if not isinstance(word, str):
+        raise TypeError(f"word must be a str, got {type(word).__name__}")
+
     # best[start]: log-probability, minus the number of pieces, length of the first piece: the
     # better segmentation is the larger tuple. Fractions are exact, so that equal sums are equal
     # in whatever order they are added; floats are not.
@@ -454,11 +407,6 @@ class WordPieceTokenizer:
         pad_id, unk_id, cls_id, sep_id, mask_id: ids of the special tokens.
     """
 
-    _NORMALIZER = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True
-    )
-    _SPLITTER = pre_tokenizers.BertPreTokenizer()  # at white space and around punctuation
-    _JOINER = decoders.WordPiece(prefix="##", cleanup=True)
     _LONGEST_WORD = 100  # in characters; longer ones are unknown
 
     def __init__(self, tokens: Sequence[str]) -> None:
@@ -480,15 +428,12 @@ class WordPieceTokenizer:
 
     def tokenize(self, text: str) -> list[str]:
         """The tokens of a text, as text. Special tokens written in it stay what they are."""
-        if not isinstance(text, str):
-            raise TypeError(f"text must be a str, got {type(text).__name__}")
-
         tokens = []
         for part in split_special(text, self._special_tokens):
             if part in self._special_tokens:
                 tokens.append(part)
                 continue
-            for word, _ in self._SPLITTER.pre_tokenize_str(self._NORMALIZER.normalize_str(part)):
+            for word in bert_words(part):
                 too_long = len(word) > self._LONGEST_WORD
                 tokens.extend(["[UNK]"] if too_long else wordpiece_encode(word, self.vocab))
         return tokens
@@ -507,10 +452,11 @@ class WordPieceTokenizer:
         for id in ids:
             if not 0 <= id < len(self._tokens):
                 raise ValueError(f"ids must lie in 0 ... {len(self._tokens) - 1}, got {id}")
-        return self._JOINER.decode([self._tokens[id] for id in ids])
+        tokens = [self._tokens[id] for id in ids]
+        return decoders.WordPiece(prefix="##", cleanup=True).decode(tokens)
 
 
-# ------------------------------------------------------------------ what a model eats, what it costs
+# ---- what a model eats, and what it costs
 
 
 class PairTokenizer(Protocol):
@@ -537,11 +483,13 @@ def encode_pair_batch(
         first [SEP], then 1, and 0 for padding; `attention_mask`, 1 for tokens, 0 for padding.
 
     Raises:
-        TypeError: a pair does not hold two texts.
+        TypeError: a pair does not hold two texts, or `max_length` is not an int.
         ValueError: `max_length` has no room for the three special tokens.
     """
+    if not isinstance(max_length, int):
+        raise TypeError(f"max_length must be an int, got {type(max_length).__name__}")
     if max_length < 3:
-        raise ValueError(f"max_length must be at least 3, for [CLS] and two [SEP], got {max_length}")
+        raise ValueError(f"max_length must be at least 3 ([CLS], two [SEP]), got {max_length}")
 
     rows = []
     for pair in pairs:

@@ -7,8 +7,10 @@ two, so " é" (bytes 20 C3 A9) is written "ĠÃ©".
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 
 def _byte_to_char() -> dict[int, str]:
@@ -39,22 +41,60 @@ def unspell(text: str) -> bytes:
         raise ValueError(f"token {text!r}: {error.args[0]!r} stands for no byte") from None
 
 
-class BytePairModel(NamedTuple):
-    """What a tokenizer.json says: tokens and merges spelled as `spell` does, special tokens as
-    they are."""
+def resolve_spelling(
+    tokens: Mapping[str, int], merges: Iterable[tuple[str, str]], special_tokens: Collection[str]
+) -> tuple[dict[int, bytes], dict[tuple[int, int], int]]:
+    """From spelled tokens and merges to the bytes of each id and the id each pair becomes.
 
-    tokens: dict[str, int]
-    merges: list[tuple[str, str]]
-    special_tokens: dict[str, int]
-    split_digits: bool
+    Special tokens are spelled as they are, the others as `spell` does.
+
+    Raises:
+        ValueError: a token has a character that stands for no byte, two tokens have the same id,
+            or a merge is not of tokens, or not into one.
+    """
+    vocab = {
+        id: token.encode() if token in special_tokens else unspell(token)
+        for token, id in tokens.items()
+    }
+    if len(vocab) != len(tokens):
+        raise ValueError(f"tokens must have distinct ids, got {len(vocab)} for {len(tokens)}")
+    merge_ids = {}
+    for left, right in merges:
+        for token in (left, right, left + right):
+            if token not in tokens:
+                raise ValueError(f"merges: {left!r} + {right!r} needs {token!r}, which is no token")
+        merge_ids[tokens[left], tokens[right]] = tokens[left + right]
+    return vocab, merge_ids
 
 
-_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+_BYTE_LEVEL = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,  # does not touch the words
+    "use_regex": True,
+}
 _DIGITS = {"type": "Digits", "individual_digits": True}
 
 
-def write_tokenizer_json(path: str | Path, model: BytePairModel) -> None:
-    """Write a file that `tokenizers.Tokenizer.from_file` reads."""
+def write_tokenizer_json(
+    path: str | Path,
+    vocab: Mapping[int, bytes],
+    merges: Iterable[tuple[int, int]],
+    special_tokens: Mapping[str, int],
+    split_digits: bool,
+) -> None:
+    """Write a file that `tokenizers.Tokenizer.from_file` reads. Merges come in their order.
+
+    Raises:
+        ValueError: two tokens would be spelled the same.
+    """
+    spelled = {id: spell(token) for id, token in vocab.items()}
+    spelled |= {id: token for token, id in special_tokens.items()}
+    tokens = {token: id for id, token in sorted(spelled.items())}
+    if len(tokens) != len(spelled):
+        twice = [token for token, n in Counter(spelled.values()).items() if n > 1]
+        raise ValueError(f"these tokens cannot be told apart in a tokenizer.json: {twice}")
+
     splitter = {"type": "Sequence", "pretokenizers": [_DIGITS, _BYTE_LEVEL]}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     document = {
@@ -63,10 +103,10 @@ def write_tokenizer_json(path: str | Path, model: BytePairModel) -> None:
         "padding": None,
         "added_tokens": [
             {"id": id, "content": token, **flags, "special": True}
-            for token, id in model.special_tokens.items()
+            for token, id in special_tokens.items()
         ],
         "normalizer": None,
-        "pre_tokenizer": splitter if model.split_digits else _BYTE_LEVEL,
+        "pre_tokenizer": splitter if split_digits else _BYTE_LEVEL,
         "post_processor": None,
         "decoder": _BYTE_LEVEL,
         "model": {
@@ -78,15 +118,21 @@ def write_tokenizer_json(path: str | Path, model: BytePairModel) -> None:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": model.tokens,
-            "merges": model.merges,
+            "vocab": tokens,
+            "merges": [(spelled[left], spelled[right]) for left, right in merges],
         },
     }
     Path(path).write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def read_tokenizer_json(path: str | Path) -> BytePairModel:
+def read_tokenizer_json(
+    path: str | Path,
+) -> tuple[dict[str, int], list[tuple[str, str]], dict[str, int], bool]:
     """Read a byte-level BPE model with GPT-2's pre-tokenisation.
+
+    Returns:
+        Tokens and their ids, merges (both spelled), special tokens and their ids, and whether
+        each digit is a word of its own.
 
     What the file says about truncation, padding and post-processing is left aside: it changes
     what is put around the ids of a text, not the ids.
@@ -105,7 +151,9 @@ def read_tokenizer_json(path: str | Path) -> BytePairModel:
         raise ValueError(f"{path} is not shaped like a tokenizer.json: {error!r}") from error
 
 
-def _parse(document: dict[str, Any]) -> BytePairModel:
+def _parse(
+    document: dict[str, Any],
+) -> tuple[dict[str, int], list[tuple[str, str]], dict[str, int], bool]:
     model, added_tokens = document["model"], document.get("added_tokens") or []
     _expect("model type", model.get("type", "BPE"), "BPE")  # GPT-2's own file names none
     _expect("normalizer", document.get("normalizer"), None)
@@ -120,19 +168,14 @@ def _parse(document: dict[str, Any]) -> BytePairModel:
     split_digits = len(steps) == 2
     if split_digits:
         _expect("first pre-tokenizer", steps[0], _DIGITS)
-    # trim_offsets does not touch the words
     byte_level = {"use_regex": True} | steps[-1] | {"trim_offsets": True}
     _expect("pre-tokenizer", byte_level if len(steps) <= 2 else splitter, _BYTE_LEVEL)
 
     # older files join the two halves of a merge with a blank
     merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
     special_tokens = {token["content"]: token["id"] for token in added_tokens}
-    return BytePairModel(
-        tokens=model["vocab"] | special_tokens,
-        merges=[(left, right) for left, right in merges],
-        special_tokens=special_tokens,
-        split_digits=split_digits,
-    )
+    tokens = model["vocab"] | special_tokens
+    return tokens, [(left, right) for left, right in merges], special_tokens, split_digits
 
 
 def _expect(what: str, value: Any, wanted: Any) -> None:

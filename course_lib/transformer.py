@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from course_lib.attention import MultiHeadAttention
+from course_lib.shapes import check_shapes
 
 
+@check_shapes
 def layer_norm(
     x: Float[Tensor, "*shape width"],
     weight: Float[Tensor, "width"],
@@ -28,11 +30,6 @@ def layer_norm(
         TypeError: `x` is not a float tensor.
         ValueError: `weight` or `bias` is not [width], or `eps` is negative.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"x must be a float tensor, got {getattr(x, 'dtype', type(x))}")
-    for name, value in {"weight": weight, "bias": bias}.items():
-        if value.ndim != 1 or value.shape != x.shape[-1:]:
-            raise ValueError(f"{name} must be [width] of x, {x.shape[-1:]}, got {value.shape}")
     if eps < 0:
         raise ValueError(f"eps must not be negative, got {eps}")
 
@@ -41,6 +38,7 @@ def layer_norm(
     return centered / (variance + eps).sqrt() * weight + bias
 
 
+@check_shapes
 def rms_norm(
     x: Float[Tensor, "*shape width"], weight: Float[Tensor, "width"], eps: float
 ) -> Float[Tensor, "*shape width"]:
@@ -52,10 +50,6 @@ def rms_norm(
         TypeError: `x` is not a float tensor.
         ValueError: `weight` is not [width], or `eps` is negative.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"x must be a float tensor, got {getattr(x, 'dtype', type(x))}")
-    if weight.ndim != 1 or weight.shape != x.shape[-1:]:
-        raise ValueError(f"weight must be [width] of x, {x.shape[-1:]}, got {weight.shape}")
     if eps < 0:
         raise ValueError(f"eps must not be negative, got {eps}")
 
@@ -63,6 +57,7 @@ def rms_norm(
     return x / (mean_square + eps).sqrt() * weight
 
 
+@check_shapes
 def gelu_feed_forward(
     x: Float[Tensor, "*shape width"],
     w_in: Float[Tensor, "ffn_width width"],
@@ -79,22 +74,12 @@ def gelu_feed_forward(
         TypeError: `x` is not a float tensor.
         ValueError: the shapes do not fit.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"x must be a float tensor, got {getattr(x, 'dtype', type(x))}")
-    if w_in.ndim != 2:
-        raise ValueError(f"w_in must be [ffn_width, width], got {tuple(w_in.shape)}")
-    ffn_width, width = w_in.shape
-    shapes = {"b_in": (b_in.shape, (ffn_width,)), "w_out": (w_out.shape, (width, ffn_width))}
-    shapes |= {"b_out": (b_out.shape, (width,)), "x": (x.shape[-1:], (width,))}
-    for name, (got, expected) in shapes.items():
-        if got != expected:
-            raise ValueError(f"{name} must be {expected} to fit w_in, got {tuple(got)}")
-
     hidden = x @ w_in.T + b_in  # [..., ffn_width]
     hidden = hidden / 2 * (1 + torch.erf(hidden / math.sqrt(2)))  # GELU
     return hidden @ w_out.T + b_out  # [..., width]
 
 
+@check_shapes
 def swiglu(
     x: Float[Tensor, "*shape width"],
     w_gate: Float[Tensor, "ffn_width width"],
@@ -110,17 +95,6 @@ def swiglu(
         TypeError: `x` is not a float tensor.
         ValueError: the shapes do not fit.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"x must be a float tensor, got {getattr(x, 'dtype', type(x))}")
-    if w_gate.ndim != 2:
-        raise ValueError(f"w_gate must be [ffn_width, width], got {tuple(w_gate.shape)}")
-    ffn_width, width = w_gate.shape
-    shapes = {"w_up": (w_up.shape, (ffn_width, width)), "x": (x.shape[-1:], (width,))}
-    shapes |= {"w_down": (w_down.shape, (width, ffn_width))}
-    for name, (got, expected) in shapes.items():
-        if got != expected:
-            raise ValueError(f"{name} must be {expected} to fit w_gate, got {tuple(got)}")
-
     gate = x @ w_gate.T  # [..., ffn_width]
     gate = gate * gate.sigmoid()  # SiLU
     return (gate * (x @ w_up.T)) @ w_down.T  # [..., width]
@@ -163,10 +137,11 @@ class TransformerBlock(nn.Module):
         self.norm1 = nn.LayerNorm(width, eps=eps)
         self.norm2 = nn.LayerNorm(width, eps=eps)
 
+    @check_shapes
     def forward(
         self,
         x: Float[Tensor, "batch time width"],
-        mask: Bool[Tensor, "#batch #heads #time #time"] | None = None,
+        mask: Bool[Tensor, "... #time #time"] | None = None,
     ) -> Float[Tensor, "batch time width"]:
         """One step of the residual stream.
 
@@ -189,6 +164,7 @@ class TransformerBlock(nn.Module):
         return self.ffn_out(nn.functional.gelu(self.ffn_in(x)))
 
 
+@check_shapes
 def lstm_step(
     x: Float[Tensor, "batch in"],
     h: Float[Tensor, "batch hidden"],
@@ -214,17 +190,6 @@ def lstm_step(
         TypeError: `x` is not a float tensor.
         ValueError: the shapes do not fit.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"x must be a float tensor, got {getattr(x, 'dtype', type(x))}")
-    if h.ndim < 1 or h.shape[:-1] != x.shape[:-1]:
-        raise ValueError(f"h must have the batch of x, {tuple(x.shape)}, got {tuple(h.shape)}")
-    hidden, width = h.shape[-1], x.shape[-1]
-    shapes = {"c": (c.shape, tuple(h.shape)), "b": (b.shape, (4 * hidden,))}
-    shapes |= {"w_x": (w_x.shape, (4 * hidden, width)), "w_h": (w_h.shape, (4 * hidden, hidden))}
-    for name, (got, expected) in shapes.items():
-        if got != expected:
-            raise ValueError(f"{name} must be {expected} to fit x and h, got {tuple(got)}")
-
     gates = x @ w_x.T + h @ w_h.T + b  # [batch, 4 * hidden]
     i, f, g, o = gates.chunk(4, dim=-1)  # each [batch, hidden]
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()  # forget some of the old, take in some of the new

@@ -154,13 +154,13 @@ def bad_input_embeddings():
     yield (ids[0], table, table), ValueError, "ids must"
     yield (ids + 4, table, table), ValueError, "ids must"
     yield (ids - 1, table, table), ValueError, "ids must"
-    yield (ids, torch.zeros(4, 7), table), ValueError, "the table of ids"
+    yield (ids, torch.zeros(4, 7), table), ValueError, "position_table must"
     yield (ids, table, table, ids), ValueError, "segment_ids and segment_table"
     yield (ids, table, table, None, two), ValueError, "segment_ids and segment_table"
     yield (ids, table, table, ids[:1], two), ValueError, "segment_ids must"
     yield (ids, table, table, ids + 2, two), ValueError, "segment_ids must"
     yield (ids, table, table, ids.bool(), two), TypeError, "segment_ids must"
-    yield (ids, table, table, ids, two[:, :7]), ValueError, "the table of segment_ids"
+    yield (ids, table, table, ids, two[:, :7]), ValueError, "segment_table must"
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), bad_input_embeddings())
@@ -204,9 +204,9 @@ def test_neighbours_of_a_zero_query_are_not_nan_sorted(dtype) -> None:
     [
         (torch.zeros(2), torch.zeros(3, 2), 0, ValueError, "k"),
         (torch.zeros(2), torch.zeros(3, 2), 4, ValueError, "k"),
-        (torch.zeros(3), torch.zeros(3, 2), 1, ValueError, "query and table"),
-        (torch.zeros(1, 2), torch.zeros(3, 2), 1, ValueError, "query and table"),
-        (torch.zeros(2), torch.zeros(2), 1, ValueError, "query and table"),
+        (torch.zeros(3), torch.zeros(3, 2), 1, ValueError, "table"),
+        (torch.zeros(1, 2), torch.zeros(3, 2), 1, ValueError, "query"),
+        (torch.zeros(2), torch.zeros(2), 1, ValueError, "table"),
         ([0.0], torch.zeros(3, 2), 1, TypeError, "query"),
         (torch.zeros(2), torch.zeros(3, 2, dtype=torch.int64), 1, TypeError, "table"),
     ],
@@ -230,8 +230,10 @@ def test_analogy_is_the_best_row_outside_the_three(seed, vocab) -> None:
 
 def test_analogy_uses_raw_rows() -> None:
     # man, king, woman, queen; normalising the rows first would point elsewhere
-    table = torch.tensor([[1.0, 0.0], [1.0, 8.0], [-1.0, 0.0], [-1.0, 8.0], [-1.0, 1.0], [0.0, -1.0]])
+    table = torch.tensor([[1.0, 0], [1, 8], [-1, 0], [-1, 8], [-1, 1], [0, -1]])
     assert analogy(0, 1, 2, table) == 3
+    a, b, c = F.normalize(table)[:3]
+    assert int(F.cosine_similarity(table, b - a + c, dim=-1).argmax()) == 4
 
 
 def test_analogy_door() -> None:
@@ -252,9 +254,6 @@ def test_analogy_door() -> None:
 
 def test_skipgram_is_binary_cross_entropy() -> None:
     center, context, negatives = torch.randn(5, 8), torch.randn(5, 8), torch.randn(5, 3, 8)
-    scores = torch.cat([(center * context).sum(-1, keepdim=True), negatives @ center[..., None]
-                        .squeeze(-1)[..., None]], dim=1) if False else None  # fmt: skip
-    del scores
     true_score = torch.einsum("bw,bw->b", center, context)[:, None]
     false_scores = torch.einsum("bw,bnw->bn", center, negatives)
     logits = torch.cat([true_score, false_scores], dim=1)
@@ -262,3 +261,154 @@ def test_skipgram_is_binary_cross_entropy() -> None:
     labels[:, 0] = 1
     expected = F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / 5
     torch.testing.assert_close(skipgram_loss(center, context, negatives), expected)
+
+
+def test_skipgram_gradients() -> None:
+    shapes = [(3, 4), (3, 4), (3, 2, 4)]
+    vectors = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert gradcheck(skipgram_loss, vectors)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e15])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_skipgram_is_finite_for_scores_of_any_size(size, sign) -> None:
+    center = torch.full((2, 4), size, requires_grad=True)
+    context = torch.full((2, 4), sign * size, requires_grad=True)
+    negatives = torch.full((2, 3, 4), sign * size, requires_grad=True)
+    loss = skipgram_loss(center, context, negatives)
+    loss.backward()
+    assert torch.isfinite(loss) and loss > 0
+    assert all(torch.isfinite(v.grad).all() for v in (center, context, negatives))
+
+
+def test_skipgram_edges() -> None:
+    empty = torch.zeros(0, 4, requires_grad=True)
+    loss = skipgram_loss(empty, empty, torch.zeros(0, 2, 4))
+    loss.backward()
+    assert loss.item() == 0
+    center, context = torch.randn(3, 4), torch.randn(3, 4)
+    without = skipgram_loss(center, context, torch.zeros(3, 0, 4))
+    torch.testing.assert_close(without, -F.logsigmoid((center * context).sum(-1)).mean())
+    for dtype in FLOATS:
+        half = center.to(dtype)
+        assert skipgram_loss(half, half, half[:, None]).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("shapes", "name"),
+    [
+        ([(3, 4), (2, 4), (3, 2, 4)], "context"),
+        ([(4,), (4,), (3, 2, 4)], "center"),
+        ([(3, 4), (3, 4), (3, 4)], "negatives"),
+        ([(3, 4), (3, 4), (2, 2, 4)], "negatives"),
+        ([(3, 4), (3, 4), (3, 2, 5)], "negatives"),
+    ],
+)
+def test_skipgram_door(shapes, name) -> None:
+    with pytest.raises(ValueError, match=f"^{name} "):
+        skipgram_loss(*map(torch.zeros, shapes))
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_skipgram_door_for_types(position) -> None:
+    arguments = [torch.zeros(3, 4), torch.zeros(3, 4), torch.zeros(3, 2, 4)]
+    name = ["center", "context", "negatives"][position]
+    for wrong in ([1.0], arguments[position].long()):
+        with pytest.raises(TypeError, match=f"^{name} "):
+            skipgram_loss(*arguments[:position], wrong, *arguments[position + 1 :])
+
+
+# rotary positions
+
+
+def llama_rope(x, positions, base):
+    """The same rotation by transformers' own code."""
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
+
+    config = LlamaConfig(
+        hidden_size=x.shape[1] * x.shape[3],
+        num_attention_heads=x.shape[1],
+        rope_parameters={"rope_type": "default", "rope_theta": base},
+    )
+    cos, sin = LlamaRotaryEmbedding(config)(x, positions)
+    return apply_rotary_pos_emb(x, x, cos, sin)[0]
+
+
+@pytest.mark.parametrize("base", [10_000.0, 500.0])
+def test_rope_equals_llamas(base) -> None:
+    x = torch.randn(2, 3, 6, 8)  # [batch, heads, time, d_k]
+    positions = torch.tensor([7, 0, 3, 3, 199, 12])
+    ours = apply_rope(x, positions, base)
+    # transformers counts its angles in float32, where 199 is exact to about 1e-5
+    near = {"atol": 1e-4, "rtol": 1e-4}
+    torch.testing.assert_close(ours, llama_rope(x, positions.expand(2, 6), base), **near)
+    rows = torch.stack([positions, positions + 5])  # each row of the batch its own positions
+    ours = apply_rope(x, rows[:, None], base)
+    torch.testing.assert_close(ours, llama_rope(x, rows, base), **near)
+
+
+def test_rope_turns_the_pair_of_halves() -> None:
+    x = torch.tensor([[1.0, 0.0, 0.0, 0.0]])  # one vector on the first axis of the first pair
+    angle = torch.tensor(5.0)
+    expected = torch.stack([angle.cos(), angle * 0, angle.sin(), angle * 0])[None]
+    torch.testing.assert_close(apply_rope(x, torch.tensor([5])), expected)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 500), st.integers(0, 500), st.integers(-200, 200))
+def test_rope_scores_depend_on_the_distance_alone(here, there, shift) -> None:
+    generator = torch.Generator().manual_seed(here)
+    q, k = torch.randn(2, 1, 16, generator=generator, dtype=torch.float64)
+
+    def score(query_position, key_position):
+        turned = apply_rope(q, torch.tensor([query_position]))
+        return turned @ apply_rope(k, torch.tensor([key_position])).T
+
+    torch.testing.assert_close(score(here, there), score(here + shift, there + shift))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=6))
+def test_rope_keeps_lengths_and_undoes_itself(positions) -> None:
+    positions = torch.tensor(positions)
+    x = torch.randn(2, 3, len(positions), 10, dtype=torch.float64)
+    turned = apply_rope(x, positions)
+    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
+    torch.testing.assert_close(apply_rope(turned, -positions), x)
+    assert torch.equal(apply_rope(x, torch.zeros_like(positions)), x)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rope_keeps_dtype_and_argument(dtype) -> None:
+    x = torch.randn(2, 4, 6).to(dtype)
+    before = x.clone()
+    turned = apply_rope(x, torch.arange(1000, 1004))
+    assert turned.dtype == dtype and torch.equal(x, before)
+    # the angles are not rounded to half precision, where 1001 and 1002 would meet
+    exact = apply_rope(x.double(), torch.arange(1000, 1004))
+    tolerance = max(8 * torch.finfo(dtype).eps, 1e-3)
+    torch.testing.assert_close(turned.double(), exact, atol=tolerance, rtol=tolerance)
+
+
+def test_rope_gradients() -> None:
+    x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(lambda x: apply_rope(x, torch.tensor([4, 1, 9])), [x])
+
+
+@pytest.mark.parametrize(
+    ("x", "positions", "base", "error", "name"),
+    [
+        (torch.zeros(3, 5), torch.arange(3), 1e4, ValueError, "x"),
+        (torch.zeros(4), torch.arange(4), 1e4, ValueError, "x"),
+        (torch.zeros(3, 4), torch.arange(4), 1e4, ValueError, "positions"),
+        (torch.zeros(3, 4), torch.tensor(1), 1e4, ValueError, "positions"),
+        (torch.zeros(3, 4), torch.arange(3), -1.0, ValueError, "base"),
+        (torch.zeros(3, 4, dtype=torch.int64), torch.arange(3), 1e4, TypeError, "x"),
+        ([[1.0, 2.0]], torch.arange(1), 1e4, TypeError, "x"),
+        (torch.zeros(3, 4), [0, 1, 2], 1e4, TypeError, "positions"),
+    ],
+)
+def test_rope_door(x, positions, base, error, name) -> None:
+    with pytest.raises(error, match=f"^{name} "):
+        apply_rope(x, positions, base)

@@ -43,7 +43,7 @@ def test_chain_rule_edges() -> None:
     ("log_probs", "ids", "error", "name"),
     [
         ([[0.0]], torch.tensor([0]), TypeError, "next_token_log_probs"),
-        (torch.zeros(1, 2, dtype=torch.int64), torch.tensor([0]), TypeError, "next_token_log_probs"),
+        (torch.zeros(1, 2).long(), torch.tensor([0]), TypeError, "next_token_log_probs"),
         (torch.zeros(1, 2), [0], TypeError, "ids"),
         (torch.zeros(1, 2), torch.tensor([0.0]), TypeError, "ids"),
         (torch.zeros(2), torch.tensor([0, 1]), ValueError, "next_token_log_probs"),

@@ -1,4 +1,4 @@
-"""Checks: told at once, truthfully and kindly, whether a solution is right and what the mistake was.
+"""Checks: is a solution right, and if not, what was the mistake? Told at once.
 
     from course_lib.checks import check, evaluate, exercises
 """

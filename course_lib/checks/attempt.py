@@ -1,4 +1,4 @@
-"""Try a solution on one case: what came back, or how it failed. Nothing a solution does gets out."""
+"""Try a solution on one case: what came back, or how it failed."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""From a solution to a report: try every case, compare with the reference, say what the matter is."""
+"""From a solution to a report: try every case, compare, say what the matter is."""
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,7 +29,7 @@ def exercises() -> Mapping[str, Exercise]:
     for module in NOTEBOOK_OF_MODULE:
         importlib.import_module(f"course_lib.checks.{module}")
     order = list(NOTEBOOK_OF_MODULE)
-    return dict(sorted(registered().items(), key=lambda item: order.index(item[0].split(".")[0])))
+    return dict(sorted(registered().items(), key=lambda item: order.index(item[1].module)))
 
 
 def find_exercise(exercise_id: str) -> Exercise:

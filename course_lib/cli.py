@@ -1,0 +1,164 @@
+"""The `course` command."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The course, from a terminal.")
+console = Console(highlight=False, soft_wrap=True)
+
+Name = Annotated[str, typer.Argument(help="a notebook, such as 03_attention, or 03 for short")]
+
+
+def _stop(message: object) -> typer.Exit:
+    console.print(f"[red]{message}[/red]")
+    return typer.Exit(1)
+
+
+# --- for learners --------------------------------------------------------------------------
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is missing on this machine and what that costs."""
+    from course_lib.doctor import examine
+
+    table = Table("", "what", "found", "what it costs", box=None)
+    missing = False
+    for finding in examine():
+        mark = "[green]ok[/green]" if finding.fine else "[red]missing[/red]"
+        if not finding.fine and not finding.needed:
+            mark = "[yellow]note[/yellow]"
+        table.add_row(mark, finding.what, finding.found, "" if finding.fine else finding.costs)
+        missing |= finding.needed and not finding.fine
+    console.print(table)
+    if missing:
+        raise _stop("Something the course needs is missing; the table says what to do.")
+    console.print("Everything the course needs is here.")
+
+
+@app.command()
+def start() -> None:
+    """Make your copies of the notebooks in workspace/; what is there already stays as it is."""
+    from course_lib.grading.release import start as make_workspace
+
+    for path, written in make_workspace():
+        console.print(f"{'made' if written else 'kept'}  {path.parent.parent.name}/{path.stem}")
+
+
+@app.command()
+def check(name: Name) -> None:
+    """Run the checks of your notebook, without its experiments, and show the verdicts."""
+    from course_lib.grading.check import check_notebook
+    from course_lib.notebooks import WORKSPACE
+
+    try:
+        verdicts = check_notebook(name)
+    except ValueError as error:
+        raise _stop(f"{error} (in {WORKSPACE.name}/; `course start` makes your copies)") from None
+    table = Table("exercise", "verdict", "points", box=None)
+    for verdict in verdicts:
+        points = f"{verdict.points:g} of {verdict.max_points:g}"
+        table.add_row(verdict.exercise, verdict.headline, points)
+    console.print(table)
+
+
+@app.command()
+def submit(
+    name: Name,
+    show: Annotated[bool, typer.Option(help="open the feedback page in the browser")] = True,
+) -> None:
+    """Grade your notebook as an instructor would, hidden checks included, and show the feedback."""
+    from course_lib.grading.submit import GradingFailed
+    from course_lib.grading.submit import submit as grade
+    from course_lib.notebooks import WORKSPACE
+
+    console.print(f"Grading {name} with fresh cases; this takes some seconds ...")
+    try:
+        marks, page = grade(name)
+    except ValueError as error:
+        raise _stop(f"{error} (in {WORKSPACE.name}/; `course start` makes your copies)") from None
+    except GradingFailed as error:
+        raise _stop(f"This notebook could not be graded. nbgrader said:\n{error}") from None
+    table = Table("exercise", "points", box=None)
+    for mark in marks:
+        table.add_row(mark.exercise, f"{mark.score:g} of {mark.max_score:g}")
+    console.print(table)
+    total, most = sum(m.score for m in marks), sum(m.max_score for m in marks)
+    console.print(f"{total:g} of {most:g} points. Feedback: {page}")
+    if show:
+        webbrowser.open(page.as_uri())
+
+
+@app.command()
+def progress() -> None:
+    """Show how far you are, notebook by notebook and exercise by exercise."""
+    from course_lib.grading.learner import standing
+
+    table = Table("notebook", "exercise", "state", "attempts", "last word", box=None)
+    done = total = 0
+    for line in standing():
+        state = "[green]done[/green]" if line.passed else "open" if line.attempts else ""
+        table.add_row(line.notebook, line.exercise, state, str(line.attempts or ""), line.headline)
+        total += 1
+        done += line.passed
+    console.print(table)
+    console.print(f"{done} of {total} exercises are right.")
+
+
+@app.command()
+def exercises() -> None:
+    """List every exercise with its points, misconceptions and alternatives."""
+    from course_lib.checks import exercises as every_exercise
+
+    table = Table("exercise", "points", "misconceptions", "alternatives", box=None)
+    found = every_exercise().values()
+    for one in found:
+        table.add_row(
+            one.id, str(one.points), str(len(one.misconceptions)), str(len(one.alternatives))
+        )
+    table.add_row(
+        f"{len(found)} exercises",
+        str(sum(one.points for one in found)),
+        str(sum(len(one.misconceptions) for one in found)),
+        str(sum(len(one.alternatives) for one in found)),
+    )
+    console.print(table)
+
+
+# --- for instructors -----------------------------------------------------------------------
+
+
+@app.command()
+def release(folder: Annotated[Path, typer.Argument(help="where the learner's copies go")]) -> None:
+    """Write the notebooks without solutions, hidden checks and outputs into FOLDER."""
+    from course_lib.grading.release import release as write_copies
+
+    for path, written in write_copies(folder):
+        console.print(f"{'written' if written else 'left as it is'}  {path}")
+
+
+# --- for authors ---------------------------------------------------------------------------
+
+
+@app.command()
+def edit(name: Name) -> None:
+    """Write a notebook as text (py:percent) beside it."""
+    from course_lib import authoring
+
+    console.print(f"Edit {authoring.edit(name)}, then run: course build {name}")
+
+
+@app.command()
+def build(name: Name) -> None:
+    """Turn the text back into the notebook, execute it, save it."""
+    from course_lib import authoring
+
+    console.print(f"Executing {name} ...")
+    console.print(f"{name}: {authoring.build(name):.1f} s")

@@ -1,0 +1,65 @@
+"""The learner's copies: the instructor's notebooks without solutions, hidden checks and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader import preprocessors
+from traitlets.config import Config, PyFileConfigLoader
+
+from course_lib.notebooks import NOTEBOOKS, ROOT, WORKSPACE, notebook_names, notebook_path
+
+# What `nbgrader generate_assignment` does to a notebook, less writing it into a gradebook.
+_STEPS = (
+    preprocessors.LockCells,
+    preprocessors.ClearSolutions,
+    preprocessors.ClearOutput,
+    preprocessors.CheckCellMetadata,
+    preprocessors.ClearHiddenTests,
+    preprocessors.ClearMarkScheme,
+    preprocessors.ComputeChecksums,
+    preprocessors.CheckCellMetadata,
+)
+
+
+def nbgrader_config() -> Config:
+    """The settings in `nbgrader_config.py`."""
+    return PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
+
+
+def released(name: str, source: Path = NOTEBOOKS) -> NotebookNode:
+    """The learner's copy of a notebook.
+
+    Raises:
+        ValueError: there is no such notebook.
+    """
+    config = nbgrader_config()
+    notebook = nbformat.read(notebook_path(name, source), as_version=4)
+    resources = {"unique_key": name, "metadata": {"name": name}}
+    for step in _STEPS:
+        notebook, resources = step(config=config).preprocess(notebook, resources)
+    return notebook
+
+
+def release(folder: Path, source: Path = NOTEBOOKS) -> Iterator[tuple[Path, bool]]:
+    """Write every learner's copy into `folder`; a file that is there already is left alone.
+
+    Yields:
+        (path, written) for each notebook.
+    """
+    for name in notebook_names(source):
+        path = folder / name / f"{name}.ipynb"
+        written = not path.exists()
+        if written:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nbformat.write(released(name, source), path)
+        yield path, written
+
+
+def start(workspace: Path = WORKSPACE) -> Iterator[tuple[Path, bool]]:
+    """Make the learner's workspace, or complete it; what is there already is left alone."""
+    (workspace / ".course").mkdir(parents=True, exist_ok=True)
+    yield from release(workspace)

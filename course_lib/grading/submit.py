@@ -1,0 +1,82 @@
+"""Grade one's own notebook as an instructor would: nbgrader, hidden checks and a feedback page."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbgrader.apps import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config
+
+from course_lib.checks import exercises
+from course_lib.grading.release import nbgrader_config
+from course_lib.notebooks import NOTEBOOKS, WORKSPACE, notebook_path
+
+_LEARNER = "learner"
+
+
+class GradingFailed(Exception):
+    """nbgrader could not grade a submission; the message holds its log."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The marks for one exercise."""
+
+    exercise: str
+    score: float
+    max_score: float
+
+
+def course_api(root: Path, source: Path = NOTEBOOKS) -> NbGraderAPI:
+    """nbgrader for a course whose gradebook and submissions live in `root`."""
+    config = Config(nbgrader_config())
+    config.CourseDirectory.root = str(root)
+    config.CourseDirectory.source_directory = str(source)
+    return NbGraderAPI(CourseDirectory(config=config), config=config)
+
+
+def marks(api: NbGraderAPI, name: str, student: str) -> list[Mark]:
+    """The marks of one student's submission, in the order of the course."""
+    exercise_of = {f"check-{exercise.grade_id}": exercise.id for exercise in exercises().values()}
+    order = list(exercise_of)
+    with api.gradebook as gradebook:
+        grades = gradebook.find_submission(name, student).notebooks[0].grades
+        return [
+            Mark(exercise_of[grade.name], grade.score or 0.0, grade.max_score)
+            for grade in sorted(grades, key=lambda grade: order.index(grade.name))
+        ]
+
+
+def submit(name: str, workspace: Path = WORKSPACE) -> tuple[list[Mark], Path]:
+    """Grade the learner's notebook and write a feedback page beside the workspace's notebooks.
+
+    Returns:
+        The marks, and the path of the feedback page.
+
+    Raises:
+        ValueError: there is no such notebook in the workspace.
+        GradingFailed: nbgrader could not grade it.
+    """
+    path = notebook_path(name, workspace)
+    name = path.stem
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        submitted = root / "submitted" / _LEARNER / name / path.name
+        submitted.parent.mkdir(parents=True)
+        shutil.copy(path, submitted)
+        api = course_api(root)
+        for result in (
+            api.generate_assignment(name),
+            api.autograde(name, _LEARNER),
+            api.generate_feedback(name, _LEARNER),
+        ):
+            if not result["success"]:
+                raise GradingFailed(result.get("error") or result.get("log"))
+        page = workspace / "feedback" / f"{name}.html"
+        page.parent.mkdir(exist_ok=True)
+        shutil.copy(root / "feedback" / _LEARNER / name / f"{name}.html", page)
+        return marks(api, name, _LEARNER), page

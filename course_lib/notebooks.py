@@ -1,0 +1,40 @@
+"""Where the notebooks are, and how one is executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+WORKSPACE = ROOT / "workspace"
+
+
+def notebook_names(folder: Path = NOTEBOOKS) -> list[str]:
+    """The notebooks in a folder, in order: "00_start_here", "01_tokenization", ..."""
+    return sorted(path.stem for path in folder.glob("*/*.ipynb") if path.stem == path.parent.name)
+
+
+def notebook_path(name: str, folder: Path = NOTEBOOKS) -> Path:
+    """The notebook called `name` ("03_attention", or "03" for short).
+
+    Raises:
+        ValueError: there is no such notebook, or several.
+    """
+    names = notebook_names(folder)
+    found = [one for one in names if one == name] or [one for one in names if one.startswith(name)]
+    if len(found) != 1:
+        raise ValueError(f"name: expected one of {', '.join(names) or 'none'}; got {name!r}")
+    return folder / found[0] / f"{found[0]}.ipynb"
+
+
+def execute(notebook: NotebookNode, folder: Path, **options: object) -> NotebookNode:
+    """Execute a notebook in place, in a fresh kernel whose working folder is `folder`.
+
+    `options` go to `nbclient.NotebookClient`, such as `allow_errors=True`.
+    """
+    options = {"timeout": 600, "kernel_name": "python3", "record_timing": False} | options
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, **options)
+    return client.execute()
