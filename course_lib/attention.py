@@ -12,7 +12,10 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from course_lib.shapes import broadcasts, check_shapes
 
+
+@check_shapes
 def softmax(x: Float[Tensor, "*shape"], dim: int) -> Float[Tensor, "*shape"]:
     """Turn scores into shares along one axis: exp(x) / sum of exp(x).
 
@@ -28,12 +31,10 @@ def softmax(x: Float[Tensor, "*shape"], dim: int) -> Float[Tensor, "*shape"]:
         TypeError: `x` is not a float tensor.
         ValueError: `x` has no axis `dim`.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"x must be a float tensor, got {getattr(x, 'dtype', type(x))}")
     if not -x.ndim <= dim < x.ndim:
         raise ValueError(f"dim must be an axis of x, which has {x.ndim}, got {dim}")
-    if x.shape[dim] == 0:
-        return x.clone()  # nobody to share among
+    if x.numel() == 0:
+        return x.clone()  # no scores, no shares
 
     # Subtracting the largest score changes no share, and keeps exp from overflowing.
     top = x.detach().amax(dim, keepdim=True)
@@ -43,6 +44,7 @@ def softmax(x: Float[Tensor, "*shape"], dim: int) -> Float[Tensor, "*shape"]:
     return shares / total.masked_fill(total == 0, 1)
 
 
+@check_shapes
 def attention_scores(
     q: Float[Tensor, "*batch target d_k"], k: Float[Tensor, "*batch source d_k"]
 ) -> Float[Tensor, "*batch target source"]:
@@ -53,16 +55,8 @@ def attention_scores(
 
     Raises:
         TypeError: `q` or `k` is not a float tensor.
-        ValueError: `q` or `k` has fewer than two axes, or they differ in d_k.
+        ValueError: `q` or `k` has fewer than two axes, or they differ in d_k or the batch axes.
     """
-    for name, value in {"q": q, "k": k}.items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            got = getattr(value, "dtype", type(value))
-            raise TypeError(f"{name} must be a float tensor, got {got}")
-        if value.ndim < 2 or value.shape[-1] != q.shape[-1]:
-            shapes = f"{tuple(q.shape)} and {tuple(k.shape)}"
-            raise ValueError(f"q and k must be [..., time, d_k] with one d_k, got {shapes}")
-
     d_k = q.shape[-1]
     return q @ k.transpose(-2, -1) / math.sqrt(d_k)  # [..., target, source]
 
@@ -82,16 +76,17 @@ def causal_mask(target: int, source: int | None = None) -> Bool[Tensor, "target 
         ValueError: a number is negative.
     """
     source = target if source is None else source
-    for name, value in {"target": target, "source": source}.items():
-        if not isinstance(value, int):
-            raise TypeError(f"{name} must be an int, got {type(value)}")
-        if value < 0:
-            raise ValueError(f"{name} must not be negative, got {value}")
+    for name, number in {"target": target, "source": source}.items():
+        if not isinstance(number, int):
+            raise TypeError(f"{name} must be an int, got {type(number).__name__}")
+        if number < 0:
+            raise ValueError(f"{name} must not be negative, got {number}")
 
     everything = torch.ones(target, source, dtype=torch.bool)
     return everything.tril(diagonal=source - target)
 
 
+@check_shapes
 def padding_mask(
     attention_mask: Shaped[Tensor, "batch source"],
 ) -> Bool[Tensor, "batch 1 1 source"]:
@@ -105,22 +100,18 @@ def padding_mask(
         TypeError: `attention_mask` is not a tensor.
         ValueError: it is not [batch, source], or holds other values than 0 and 1.
     """
-    if not isinstance(attention_mask, Tensor):
-        raise TypeError(f"attention_mask must be a tensor, got {type(attention_mask)}")
-    if attention_mask.ndim != 2:
-        shape = tuple(attention_mask.shape)
-        raise ValueError(f"attention_mask must be [batch, source], got {shape}")
     if not ((attention_mask == 0) | (attention_mask == 1)).all():
         raise ValueError(f"attention_mask must hold only 0 and 1, got {attention_mask}")
 
     return attention_mask.bool()[:, None, None, :]
 
 
+@check_shapes
 def scaled_dot_product_attention(
     q: Float[Tensor, "*batch target d_k"],
     k: Float[Tensor, "*batch source d_k"],
     v: Float[Tensor, "*batch source d_v"],
-    mask: Bool[Tensor, "*#batch #target #source"] | None = None,
+    mask: Bool[Tensor, "..."] | None = None,
 ) -> tuple[Float[Tensor, "*batch target d_v"], Float[Tensor, "*batch target source"]]:
     """Each query takes the mean of the values, weighted by how well their keys match it.
 
@@ -136,38 +127,27 @@ def scaled_dot_product_attention(
         TypeError: `q`, `k` or `v` is not a float tensor, or `mask` not a bool tensor.
         ValueError: the shapes do not fit.
     """
-    if not isinstance(v, Tensor) or not v.is_floating_point():
-        raise TypeError(f"v must be a float tensor, got {getattr(v, 'dtype', type(v))}")
-    scores = attention_scores(q, k)  # [..., target, source]
-    if v.ndim < 2 or v.shape[-2] != k.shape[-2]:
-        shapes = f"{tuple(v.shape)} and {tuple(k.shape)}"
-        raise ValueError(f"v and k must have the same number of sources, got {shapes}")
-    if mask is not None:
-        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            raise TypeError(f"mask must be a bool tensor, got {getattr(mask, 'dtype', type(mask))}")
-        sizes = zip(reversed(mask.shape), reversed(scores.shape), strict=False)
-        if mask.ndim > scores.ndim or any(m not in (1, s) for m, s in sizes):
-            shapes = f"{tuple(mask.shape)} and {tuple(scores.shape)}"
-            raise ValueError(f"mask must broadcast to [..., target, source], got {shapes}")
-        scores = scores.masked_fill(~mask, float("-inf"))  # no finite score beats a blocked one
+    shape = (*q.shape[:-1], k.shape[-2])  # [..., target, source]
+    if mask is not None and not broadcasts(mask.shape, shape):
+        raise ValueError(f"mask must broadcast to {list(shape)}, got {list(mask.shape)}")
 
+    scores = attention_scores(q, k)  # [..., target, source]
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))  # no finite score beats a blocked one
     weights = softmax(scores, dim=-1)  # [..., target, source], each row sums to 1
     return weights @ v, weights  # [..., target, d_v]
 
 
+@check_shapes
 def split_heads(
-    x: Float[Tensor, "batch time width"], n_heads: int
-) -> Float[Tensor, "batch heads time d_k"]:
+    x: Shaped[Tensor, "batch time width"], n_heads: int
+) -> Shaped[Tensor, "batch heads time d_k"]:
     """Deal the channels out to the heads: head h takes channels h * d_k ... (h + 1) * d_k - 1.
 
     Raises:
         TypeError: `x` is not a tensor.
         ValueError: `x` is not [batch, time, width], or `n_heads` does not divide the width.
     """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"x must be a tensor, got {type(x)}")
-    if x.ndim != 3:
-        raise ValueError(f"x must be [batch, time, width], got {tuple(x.shape)}")
     if n_heads < 1 or x.shape[-1] % n_heads != 0:
         raise ValueError(f"n_heads must divide the width {x.shape[-1]}, got {n_heads}")
 
@@ -176,18 +156,14 @@ def split_heads(
     return x.transpose(1, 2)  # then bring heads forward: [batch, heads, time, d_k]
 
 
-def merge_heads(x: Float[Tensor, "batch heads time d_k"]) -> Float[Tensor, "batch time width"]:
+@check_shapes
+def merge_heads(x: Shaped[Tensor, "batch heads time d_k"]) -> Shaped[Tensor, "batch time width"]:
     """Put the heads' channels side by side again; undoes `split_heads`.
 
     Raises:
         TypeError: `x` is not a tensor.
         ValueError: `x` is not [batch, heads, time, d_k].
     """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"x must be a tensor, got {type(x)}")
-    if x.ndim != 4:
-        raise ValueError(f"x must be [batch, heads, time, d_k], got {tuple(x.shape)}")
-
     return x.transpose(1, 2).flatten(2)  # [batch, time, heads, d_k] -> [batch, time, width]
 
 
@@ -214,11 +190,12 @@ class MultiHeadAttention(nn.Module):
         self.v_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
 
+    @check_shapes
     def forward(
         self,
         x: Float[Tensor, "batch target width"],
         context: Float[Tensor, "batch source width"] | None = None,
-        mask: Bool[Tensor, "#batch #heads #target #source"] | None = None,
+        mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "batch target width"]:
         """Let x look at itself, or at `context` if there is one.
 
@@ -228,17 +205,13 @@ class MultiHeadAttention(nn.Module):
             mask: True = may attend; broadcasts to [batch, heads, target, source].
 
         Raises:
-            TypeError: `x` or `context` is not a tensor, or `mask` not a bool tensor.
+            TypeError: `x` or `context` is not a float tensor, or `mask` not a bool tensor.
             ValueError: `x` or `context` is not [batch, time, width], or `mask` does not fit.
         """
-        context = x if context is None else context
-        for name, value in {"x": x, "context": context}.items():
-            if not isinstance(value, Tensor):
-                raise TypeError(f"{name} must be a tensor, got {type(value)}")
-            if value.ndim != 3 or value.shape[-1] != self.width or len(value) != len(x):
-                got = tuple(value.shape)
-                raise ValueError(f"{name} must be [batch, time, {self.width}], got {got}")
+        if x.shape[-1] != self.width:
+            raise ValueError(f"x must be [batch, time, {self.width}], got {list(x.shape)}")
 
+        context = x if context is None else context
         q = split_heads(self.q_proj(x), self.n_heads)  # [batch, heads, target, d_k]
         k = split_heads(self.k_proj(context), self.n_heads)  # [batch, heads, source, d_k]
         v = split_heads(self.v_proj(context), self.n_heads)  # [batch, heads, source, d_k]
@@ -246,6 +219,7 @@ class MultiHeadAttention(nn.Module):
         return self.out_proj(merge_heads(output))  # [batch, target, width]
 
 
+@check_shapes
 def streaming_attention(
     q: Float[Tensor, "*batch target d_k"],
     k: Float[Tensor, "*batch source d_k"],
@@ -270,43 +244,30 @@ def streaming_attention(
         TypeError: `q`, `k` or `v` is not a float tensor.
         ValueError: the shapes do not fit, or `block_size` is below 1.
     """
-    for name, value in {"q": q, "k": k, "v": v}.items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            got = getattr(value, "dtype", type(value))
-            raise TypeError(f"{name} must be a float tensor, got {got}")
-        if value.ndim < 2:
-            raise ValueError(f"{name} must be [..., time, width], got {tuple(value.shape)}")
-    if q.shape[-1] != k.shape[-1]:
-        raise ValueError(f"q and k must have one d_k, got {q.shape[-1]} and {k.shape[-1]}")
-    if v.shape[-2] != k.shape[-2]:
-        shapes = f"{tuple(v.shape)} and {tuple(k.shape)}"
-        raise ValueError(f"v and k must have the same number of sources, got {shapes}")
     if block_size < 1:
         raise ValueError(f"block_size must be at least 1, got {block_size}")
 
     target, source = q.shape[-2], k.shape[-2]
-    dtype = torch.promote_types(q.dtype, torch.float32)  # long sums stall in half precision
-    top = q.new_full((*q.shape[:-1], 1), float("-inf"))  # [..., target, 1], largest score
-    total = q.new_zeros(*q.shape[:-1], 1, dtype=dtype)  # [..., target, 1], sum of the shares
-    output = q.new_zeros(*q.shape[:-1], v.shape[-1], dtype=dtype)  # [..., target, d_v], of values
+    top = q.new_full((*q.shape[:-1], 1), float("-inf"))  # [..., target, 1], largest score so far
+    total = torch.zeros_like(top)  # [..., target, 1], sum of the shares so far
+    output = q.new_zeros(*q.shape[:-1], v.shape[-1])  # [..., target, d_v], sum of shares * values
 
     for start in range(0, source, block_size):
-        block = slice(start, min(start + block_size, source))
-        scores = attention_scores(q, k[..., block, :])  # [..., target, block]
+        stop = min(start + block_size, source)
+        scores = attention_scores(q, k[..., start:stop, :])  # [..., target, block]
         if causal:
-            keys = torch.arange(block.start, block.stop, device=q.device)  # [block]
-            last_seen = torch.arange(target, device=q.device)[:, None] + source - target
-            scores = scores.masked_fill(keys > last_seen, float("-inf"))
+            last_seen = torch.arange(target)[:, None] + source - target  # [target, 1]
+            scores = scores.masked_fill(torch.arange(start, stop) > last_seen, float("-inf"))
 
         new_top = torch.maximum(top, scores.detach().amax(-1, keepdim=True))
         shift = new_top.masked_fill(new_top == float("-inf"), 0)  # nothing seen yet: no NaN
         shares = (scores - shift).exp()  # [..., target, block]
         shrink = (top - shift).exp()  # brings the old sums to the new scale; 0 at the start
         total = total * shrink + shares.sum(-1, keepdim=True)
-        output = output * shrink + shares @ v[..., block, :]
+        output = output * shrink + shares @ v[..., start:stop, :]
         top = new_top
 
-    return (output / total.masked_fill(total == 0, 1)).to(q.dtype)
+    return output / total.masked_fill(total == 0, 1)
 
 
 # Looking at attention. The functions above return or drop their weights; inside

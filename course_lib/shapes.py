@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from jaxtyping import AbstractArray, jaxtyped
@@ -43,6 +43,13 @@ def check_shapes(function: Function) -> Function:
         return function(*args, **kwargs)
 
     return checked
+
+
+def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
+    """Whether a tensor of `shape` stretches to the shape `to`: axes are matched from the last one
+    on, and each is missing, of size 1, or of the right size."""
+    pairs = zip(reversed(shape), reversed(to), strict=False)
+    return len(shape) <= len(to) and all(size in (1, full) for size, full in pairs)
 
 
 def _array_in(annotation: Any) -> Any:

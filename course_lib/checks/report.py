@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor
 
 _STYLE = """<style>
@@ -25,13 +25,12 @@ _STYLE = """<style>
 def in_words(value: Any) -> str:
     """A value, short enough to read: large tensors by shape and a corner, long texts cut."""
     if isinstance(value, Tensor):
-        value = value.detach()
         kind = f"{str(value.dtype).removeprefix('torch.')}, shape {list(value.shape)}"
-        torch.set_printoptions(precision=4, sci_mode=False, linewidth=88, threshold=60, edgeitems=2)
-        try:
-            numbers = str(value.tolist()) if value.ndim == 0 else _bare(str(value))
-        finally:
-            torch.set_printoptions("default")
+        values = value.detach().double() if value.is_floating_point() else value.detach()
+        numbers = np.array2string(
+            values.numpy(), precision=4, suppress_small=True, separator=", ",
+            threshold=60, edgeitems=2, max_line_width=88,
+        )  # fmt: skip
         return f"{numbers}   ({kind})"
     if isinstance(value, tuple | list) and any(isinstance(item, Tensor) for item in value):
         return "\n".join(in_words(item) for item in value)
@@ -39,14 +38,6 @@ def in_words(value: Any) -> str:
         return "\n".join(f"{key!r}: {in_words(item)}" for key, item in value.items())
     text = repr(value)
     return text if len(text) <= 400 else f"{text[:380]} ... ({len(text)} characters)"
-
-
-def _bare(text: str) -> str:
-    """`tensor([1, 2],\\n       [3, 4])` -> the brackets alone, aligned."""
-    body = text.removeprefix("tensor(").rstrip(")")
-    for extra in (", dtype=", ", requires_grad", ", size="):
-        body = body.split(extra)[0]
-    return body.replace("\n       ", "\n")
 
 
 @dataclass(frozen=True, repr=False)

