@@ -10,15 +10,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from course_lib.notebooks import WORKSPACE
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The course, from a terminal.")
 console = Console(highlight=False, soft_wrap=True)
 
+Workspace = Annotated[Path, typer.Option(help="the folder with your copies", resolve_path=True)]
 Name = Annotated[str, typer.Argument(help="a notebook, such as 03_attention, or 03 for short")]
 
 
 def _stop(message: object) -> typer.Exit:
     console.print(f"[red]{message}[/red]")
     return typer.Exit(1)
+
+
+def _no_copy(error: ValueError, workspace: Path) -> typer.Exit:
+    return _stop(f"{error} (in {workspace}; `course start` makes your copies)")
 
 
 # --- for learners --------------------------------------------------------------------------
@@ -44,24 +51,23 @@ def doctor() -> None:
 
 
 @app.command()
-def start() -> None:
-    """Make your copies of the notebooks in workspace/; what is there already stays as it is."""
+def start(workspace: Workspace = WORKSPACE) -> None:
+    """Make your copies of the notebooks; what is there already stays as it is."""
     from course_lib.grading.release import start as make_workspace
 
-    for path, written in make_workspace():
-        console.print(f"{'made' if written else 'kept'}  {path.parent.parent.name}/{path.stem}")
+    for path, written in make_workspace(workspace):
+        console.print(f"{'made' if written else 'kept'}  {workspace.name}/{path.stem}")
 
 
 @app.command()
-def check(name: Name) -> None:
+def check(name: Name, workspace: Workspace = WORKSPACE) -> None:
     """Run the checks of your notebook, without its experiments, and show the verdicts."""
     from course_lib.grading.check import check_notebook
-    from course_lib.notebooks import WORKSPACE
 
     try:
-        verdicts = check_notebook(name)
+        verdicts = check_notebook(name, workspace)
     except ValueError as error:
-        raise _stop(f"{error} (in {WORKSPACE.name}/; `course start` makes your copies)") from None
+        raise _no_copy(error, workspace) from None
     table = Table("exercise", "verdict", "points", box=None)
     for verdict in verdicts:
         points = f"{verdict.points:g} of {verdict.max_points:g}"
@@ -72,18 +78,18 @@ def check(name: Name) -> None:
 @app.command()
 def submit(
     name: Name,
+    workspace: Workspace = WORKSPACE,
     show: Annotated[bool, typer.Option(help="open the feedback page in the browser")] = True,
 ) -> None:
     """Grade your notebook as an instructor would, hidden checks included, and show the feedback."""
     from course_lib.grading.submit import GradingFailed
     from course_lib.grading.submit import submit as grade
-    from course_lib.notebooks import WORKSPACE
 
     console.print(f"Grading {name} with fresh cases; this takes some seconds ...")
     try:
-        marks, page = grade(name)
+        marks, page = grade(name, workspace)
     except ValueError as error:
-        raise _stop(f"{error} (in {WORKSPACE.name}/; `course start` makes your copies)") from None
+        raise _no_copy(error, workspace) from None
     except GradingFailed as error:
         raise _stop(f"This notebook could not be graded. nbgrader said:\n{error}") from None
     table = Table("exercise", "points", box=None)
@@ -97,13 +103,13 @@ def submit(
 
 
 @app.command()
-def progress() -> None:
+def progress(workspace: Workspace = WORKSPACE) -> None:
     """Show how far you are, notebook by notebook and exercise by exercise."""
     from course_lib.grading.learner import standing
 
     table = Table("notebook", "exercise", "state", "attempts", "last word", box=None)
     done = total = 0
-    for line in standing():
+    for line in standing(workspace):
         state = "[green]done[/green]" if line.passed else "open" if line.attempts else ""
         table.add_row(line.notebook, line.exercise, state, str(line.attempts or ""), line.headline)
         total += 1

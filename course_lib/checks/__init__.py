@@ -1,6 +1,6 @@
 """Checks: is a solution right, and if not, what was the mistake? Told at once.
 
-    from course_lib.checks import check, evaluate, exercises
+from course_lib.checks import check, evaluate, exercises
 """
 
 from course_lib.checks.checking import CheckFailed, check

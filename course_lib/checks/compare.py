@@ -90,9 +90,7 @@ def difference(expected: Any, got: Any, tolerance: float, where: str = "the resu
         if len(expected) != len(got):
             says = f"{where} has {len(got)} items; expected {len(expected)}."
             return Difference("length", says)
-        pairs = (
-            (f"{where}[{i}]", *both) for i, both in enumerate(zip(expected, got, strict=True))
-        )
+        pairs = ((f"{where}[{i}]", *both) for i, both in enumerate(zip(expected, got, strict=True)))
     else:
         if isinstance(expected, float):
             same = math.isclose(expected, got, rel_tol=tolerance, abs_tol=tolerance)

@@ -356,7 +356,7 @@ ROLE_SENTENCES = [
     "{pronoun} {does} .",
 ]
 # A thing found early in a life comes back later. The first sentence is split where it stands.
-EVENT = ("one day , {he} {found}", "in the {spot} .")
+EVENT = ("one day , {he} {found}", "near the {spot} .")
 KEEPSAKES = [
     "still has the {object} .",
     "keeps the {object} in the {room} .",
@@ -370,14 +370,15 @@ MEETINGS = {
     "friend": ("later , {friend} {helped} {name} .",
                "{name} {thanked} {friend} .", "{pronoun} {thanked} {friend him} ."),
 }
-# What follows "the dog": the deed, and the answer of whoever it was done to.
+# What follows "the dog": the deed, and after the second actor's name, the answer of whoever it was
+# done to.
 ENCOUNTERS = [
-    ("{chased} the {two} near the {spot} .", "the {two} {fled} the {one} ."),
-    ("{helped} the {two} near the {spot} .", "the {two} {thanked} the {one} ."),
+    ("{chased} the", "near the {spot} . the {two} {fled} the {one} ."),
+    ("{helped} the", "near the {spot} . the {two} {thanked} the {one} ."),
 ]
 PASSIVE_ENCOUNTERS = [
-    ("was {chased} by the {two} near the {spot} .", "the {one} {fled} the {two} ."),
-    ("was {helped} by the {two} near the {spot} .", "the {one} {thanked} the {two} ."),
+    ("was {chased} by the", "near the {spot} . the {one} {fled} the {two} ."),
+    ("was {helped} by the", "near the {spot} . the {one} {thanked} the {two} ."),
 ]
 ENDINGS = [
     "in the end , {he} {was} {mood} .",

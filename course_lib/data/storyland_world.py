@@ -141,6 +141,7 @@ def deal(rng: Random, items: Sequence[str], hands: int, size: int) -> list[list[
     return dealt
 
 
+@cache
 def spoken(text: str, entity: str | None = None) -> Production:
     """The tokens of a text; those of an entity are tagged B- (the first) and I- (the others)."""
     first, *others = text.split()
@@ -149,6 +150,7 @@ def spoken(text: str, entity: str | None = None) -> Production:
     return Token(first, f"B-{entity}"), *(Token(word, f"I-{entity}") for word in others)
 
 
+@cache
 def with_article(production: Production) -> Production:
     """The tokens after "an" if they start with a vowel that is heard, else after "a"."""
     word = production[0].text
@@ -259,8 +261,7 @@ class World:
         # "The dog ... the man" and "the man ... the dog" are equally likely: a pair's weight is
         # the product of its two weights.
         for weight, one in zipf(self.actors):
-            start = Token("the"), *spoken(one, self.actors[one])
-            yield weight * (1 - weight), (*start, self.encounter_of(one))
+            yield weight * (1 - weight), (Token("the"), *self.actor(one), self.encounter_of(one))
 
     # A life.
 
@@ -306,17 +307,25 @@ class World:
 
     @rule
     def encounter_of(self, one: str) -> Options:
+        for weight, passive, templates in (
+            (2, False, words.ENCOUNTERS),
+            (1, True, words.PASSIVE_ENCOUNTERS),
+        ):
+            for deed, reply in self.first(templates):
+                yield weight, (*self.fill(deed), self.encounter_with(one, passive, reply))
+
+    @rule
+    def encounter_with(self, one: str, passive: bool, reply: str) -> Options:
         for weight, two in zipf(self.actors):
-            if two == one:
-                continue
-            names = {name: spoken(who, self.actors[who]) for name, who in (("one", one), ("two", two))}
-            active, passive = act(one, two), act(two, one)
-            for deed, reply in self.first(words.ENCOUNTERS):
-                deed, reply = self.fill(deed, **names), self.fill(reply, **names)
-                yield 2 * weight, (*active, *deed, *passive, *reply, self.ending(None))
-            for deed, reply in self.first(words.PASSIVE_ENCOUNTERS):
-                deed, reply = self.fill(deed, **names), self.fill(reply, **names)
-                yield 1 * weight, (*passive, *deed, *active, *reply, self.ending(None))
+            if two != one:
+                roles = act(one, two), act(two, one)
+                did, answered = reversed(roles) if passive else roles
+                names = {"one": self.actor(one), "two": self.actor(two)}
+                rest = *answered, *self.fill(reply, **names), self.ending(None)
+                yield weight, (*did, *names["two"], *rest)
+
+    def actor(self, name: str) -> Production:
+        return spoken(name, self.actors[name])
 
     # What lives and roles share.
 

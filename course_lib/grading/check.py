@@ -12,7 +12,7 @@ import nbformat
 
 from course_lib.checks import exercises, progress
 from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
-from course_lib.notebooks import WORKSPACE, execute, notebook_path
+from course_lib.notebooks import execute, notebook_path
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Verdict:
     max_points: float
 
 
-def check_notebook(name: str, workspace: Path = WORKSPACE) -> list[Verdict]:
+def check_notebook(name: str, workspace: Path) -> list[Verdict]:
     """Execute a learner's notebook, experiments left out, and collect what its checks say.
 
     The notebook itself is not changed. An exercise whose check did not run is said so.
@@ -45,7 +45,5 @@ def check_notebook(name: str, workspace: Path = WORKSPACE) -> list[Verdict]:
         if NOTEBOOK_OF_MODULE[exercise.module] != path.stem:
             continue
         line = said.get(exercise.id, {"headline": "its check did not run", "points": 0.0})
-        verdicts.append(
-            Verdict(exercise.id, line["headline"], line["points"], exercise.points)
-        )
+        verdicts.append(Verdict(exercise.id, line["headline"], line["points"], exercise.points))
     return verdicts

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from course_lib.checks import exercises, progress
 from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
-from course_lib.notebooks import WORKSPACE
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Standing:
     headline: str
 
 
-def standing(workspace: Path = WORKSPACE) -> Iterator[Standing]:
+def standing(workspace: Path) -> Iterator[Standing]:
     """Where the learner stands with every exercise of the course."""
     checks = list(progress.read(workspace / ".course" / "progress.jsonl"))
     for exercise in exercises().values():

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from nbgrader import preprocessors
 from traitlets.config import Config, PyFileConfigLoader
 
-from course_lib.notebooks import NOTEBOOKS, ROOT, WORKSPACE, notebook_names, notebook_path
+from course_lib.notebooks import NOTEBOOKS, ROOT, notebook_names, notebook_path
 
 # What `nbgrader generate_assignment` does to a notebook, less writing it into a gradebook.
 _STEPS = (
@@ -59,7 +59,7 @@ def release(folder: Path, source: Path = NOTEBOOKS) -> Iterator[tuple[Path, bool
         yield path, written
 
 
-def start(workspace: Path = WORKSPACE) -> Iterator[tuple[Path, bool]]:
+def start(workspace: Path) -> Iterator[tuple[Path, bool]]:
     """Make the learner's workspace, or complete it; what is there already is left alone."""
     (workspace / ".course").mkdir(parents=True, exist_ok=True)
     yield from release(workspace)

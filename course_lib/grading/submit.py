@@ -13,7 +13,7 @@ from traitlets.config import Config
 
 from course_lib.checks import exercises
 from course_lib.grading.release import nbgrader_config
-from course_lib.notebooks import NOTEBOOKS, WORKSPACE, notebook_path
+from course_lib.notebooks import NOTEBOOKS, notebook_path
 
 _LEARNER = "learner"
 
@@ -51,7 +51,7 @@ def marks(api: NbGraderAPI, name: str, student: str) -> list[Mark]:
         ]
 
 
-def submit(name: str, workspace: Path = WORKSPACE) -> tuple[list[Mark], Path]:
+def submit(name: str, workspace: Path) -> tuple[list[Mark], Path]:
     """Grade the learner's notebook and write a feedback page beside the workspace's notebooks.
 
     Returns:

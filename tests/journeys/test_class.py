@@ -1,0 +1,115 @@
+"""An instructor's way, with nbgrader's own commands: five made-up submissions of notebook 03."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from nbgrader.api import Gradebook
+
+from course_lib.checks import exercises
+from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
+from course_lib.notebooks import ROOT
+
+NAME = "03_attention"
+POINTS = {
+    e.id: e.points for e in exercises().values() if NOTEBOOK_OF_MODULE[e.module] == NAME
+}  # fmt: skip
+
+MISTAKES = {
+    # forgets that exp overflows
+    "attention-softmax": "def softmax(x, dim):\n"
+    "    return x.exp() / x.exp().sum(dim, keepdim=True)\n",
+    # a mask the wrong way round
+    "attention-causal_mask": "def causal_mask(target, source=None):\n"
+    "    source = target if source is None else source\n"
+    "    return torch.ones(target, source).tril(source - target) == 0\n",
+    # no scale
+    "attention-attention_scores": "def attention_scores(q, k):\n"
+    "    return q @ k.transpose(-2, -1)\n",
+}
+
+
+def nbgrader(course, *arguments, fails=False):
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", *arguments], cwd=course, capture_output=True, text=True
+    )
+    assert (done.returncode != 0) == fails, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course folder as an instructor has it: nbgrader's configuration and the notebooks."""
+    folder = tmp_path_factory.mktemp("course")
+    shutil.copy(ROOT / "nbgrader_config.py", folder)
+    shutil.copytree(ROOT / "notebooks" / NAME, folder / "notebooks" / NAME)
+    nbgrader(folder, "generate_assignment", NAME)
+    return folder
+
+
+def test_five_submissions_get_the_marks_they_must(course, write, solutions):
+    right = solutions(NAME)
+    half = dict(list(right.items())[: len(right) // 2])
+    crashing = right | {
+        "attention-softmax": "def softmax(x, dim):\n    return softmax(x, dim)\n",
+        "attention-causal_mask": "import nothing_of_that_name\n",
+        "attention-padding_mask": "def padding_mask(attention_mask)\n    return 1\n",
+    }
+    answers = {
+        "perfect": right,
+        "half": half,
+        "untouched": {},
+        "mistakes": right | MISTAKES,
+        "crashing": crashing,
+    }
+    for student, cells in answers.items():
+        folder = course / "submitted" / student / NAME
+        shutil.copytree(course / "release" / NAME, folder)
+        write(folder / f"{NAME}.ipynb", cells)
+
+    nbgrader(course, "autograde", NAME)
+    nbgrader(course, "generate_feedback", NAME)
+
+    ids = {key: key.replace("-", ".", 1) for key in right}
+    needs_softmax = {
+        "attention.scaled_dot_product_attention", "attention.MultiHeadAttention"
+    }  # fmt: skip
+    lost = {
+        "perfect": set(),
+        "half": set(POINTS) - {ids[key] for key in half},
+        "untouched": set(POINTS),
+        "mistakes": {ids[key] for key in MISTAKES}
+        | needs_softmax
+        | {"attention.streaming_attention"},
+        "crashing": {"attention.softmax", "attention.causal_mask", "attention.padding_mask"}
+        | needs_softmax,
+    }
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        for student in answers:
+            grades = gradebook.find_submission(NAME, student).notebooks[0].grades
+            got = {g.name.removeprefix("check-").replace("-", ".", 1): g.score for g in grades}
+            must = {e: 0 if e in lost[student] else points for e, points in POINTS.items()}
+            assert got == must, student
+
+    for student in answers:
+        page = (course / "feedback" / student / NAME / f"{NAME}.html").read_text(encoding="utf-8")
+        told = {
+            "perfect": "right on all",
+            "half": "not written yet",
+            "untouched": "not written yet",
+            "mistakes": "overflows for large scores",
+            "crashing": "RecursionError",
+        }[student]
+        assert told in page
+
+
+def test_validate_tells_a_learner_before_submitting(course, write, solutions, tmp_path):
+    mine = tmp_path / f"{NAME}.ipynb"
+    shutil.copy(course / "release" / NAME / mine.name, mine)
+    shutil.copy(course / "nbgrader_config.py", tmp_path)
+    assert "VALIDATION FAILED" in nbgrader(tmp_path, "validate", mine.name)
+    write(mine, solutions(NAME))
+    assert "Success! Your notebook passes all the tests." in nbgrader(
+        tmp_path, "validate", mine.name
+    )

@@ -1,0 +1,88 @@
+"""A learner's way: get the copies, meet the first check, solve, check, submit, see progress."""
+
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError
+from typer.testing import CliRunner
+
+from course_lib.checks import exercises
+from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
+from course_lib.cli import app
+from course_lib.grading import release, submit
+from course_lib.notebooks import execute, notebook_names
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    list(release.start(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", notebook_names())
+def test_untouched_copy_runs_to_the_first_check_and_fails_politely(name, workspace):
+    path = workspace / name / f"{name}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    with pytest.raises(CellExecutionError) as caught:
+        execute(notebook, path.parent)
+    first = next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade"))
+    failed = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and any(o.output_type == "error" for o in cell.outputs)
+    ]
+    assert failed == [first]
+    report, error = first.outputs
+    assert "not written yet" in report["data"]["text/plain"]
+    assert error.traceback == [error.evalue]  # one line, no traceback
+    assert caught.value.ename == "CheckFailed"
+    assert '"passed": false' in (workspace / ".course" / "progress.jsonl").read_text()
+
+
+@pytest.mark.parametrize("name", notebook_names())
+def test_solved_copy_gets_full_marks_under_hidden_checks(name, workspace, write, solutions):
+    write(workspace / name / f"{name}.ipynb", solutions(name))
+    marks, page = submit.submit(name, workspace)
+    mine = [e for e in exercises().values() if NOTEBOOK_OF_MODULE[e.module] == name]
+    assert [(m.exercise, m.score, m.max_score) for m in marks] == [
+        (e.id, e.points, e.points) for e in mine
+    ]
+    html = page.read_text(encoding="utf-8")
+    assert all(f"{e.id}: right on all" in html for e in mine)
+
+
+def test_what_is_in_the_workspace_is_never_overwritten(workspace):
+    path = next(workspace.glob("*/*.ipynb"))
+    path.write_text("my work")
+    assert not any(written for _, written in release.start(workspace))
+    assert path.read_text() == "my work"
+
+
+def test_commands_of_a_learner(tmp_path, write, solutions):
+    name, wrong = "00_start_here", "probability-greedy_next_token"
+    workspace = ["--workspace", str(tmp_path)]
+
+    def course(*arguments):
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments, *workspace])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert f"made  {tmp_path.name}/{name}" in course("start")
+    assert f"kept  {tmp_path.name}/{name}" in course("start")
+    answers = solutions(name)
+    answers[wrong] = "def greedy_next_token(logits):\n    return logits.argmax()\n"
+    write(tmp_path / name / f"{name}.ipynb", answers)
+
+    said = course("check", "00")
+    assert "right on all" in said
+    assert "the type is not the expected one" in said
+
+    total = sum(e.points for e in exercises().values() if NOTEBOOK_OF_MODULE[e.module] == name)
+    lost = exercises()["probability.greedy_next_token"].points
+    assert f"{total - lost} of {total} points" in course("submit", "00", "--no-show")
+    assert (tmp_path / "feedback" / f"{name}.html").exists()
+
+    assert "0 of" in course("progress")  # `course check` is no attempt of the learner's
+    path = tmp_path / name / f"{name}.ipynb"
+    execute(nbformat.read(path, as_version=4), path.parent, allow_errors=True)
+    said = course("progress")
+    assert "2 of" in said and "the type is not the expected one" in said
