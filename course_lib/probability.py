@@ -4,60 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from math import fsum
 
+import torch
 from jaxtyping import Float, Int
-from torch import Tensor, int64
+from torch import Tensor
 
-
-def chain_rule_log_prob(
-    next_token_log_probs: Float[Tensor, "time vocab"], ids: Int[Tensor, "time"]
-) -> float:
-    """Log-probability of a whole text: log P(x) = sum over t of log P(x_t | x_<t).
-
-    Args:
-        next_token_log_probs: row t holds log P(. | ids[:t]), in nats: the model's answer
-            before it has seen ids[t].
-        ids: the tokens that came, int64. All of them count, the first one too.
-
-    Returns:
-        The log-probability in nats; 0.0 (certainty) for an empty text.
-
-    Raises:
-        TypeError: `ids` is not an int64 tensor, or the log-probabilities are not floats.
-        ValueError: the shapes do not fit, or an id lies outside the vocabulary.
-    """
-    log_probs = next_token_log_probs
-    if not isinstance(log_probs, Tensor) or not log_probs.is_floating_point():
-        got = getattr(log_probs, "dtype", type(log_probs))
-        raise TypeError(f"next_token_log_probs must be a float tensor, got {got}")
-    if not isinstance(ids, Tensor) or ids.dtype != int64:
-        raise TypeError(f"ids must be an int64 tensor, got {getattr(ids, 'dtype', type(ids))}")
-    if log_probs.ndim != 2:
-        shape = tuple(log_probs.shape)
-        raise ValueError(f"next_token_log_probs must be [time, vocab], got {shape}")
-    time, vocab = log_probs.shape
-    if ids.shape != (time,):
-        raise ValueError(f"ids must be [{time}], one per row, got {tuple(ids.shape)}")
-    if ((ids < 0) | (ids >= vocab)).any():
-        raise ValueError(f"ids must lie in 0 ... {vocab - 1}, got {ids}")
-
-    picked = log_probs.gather(1, ids[:, None])  # [time, 1], one log-prob per step
-    return picked.double().sum().item()  # float64, so that long sums do not round
-
-
-def greedy_next_token(logits: Float[Tensor, "vocab"]) -> int:
-    """The id with the highest logit; among equals, the lowest id.
-
-    Raises:
-        TypeError: `logits` is not a tensor.
-        ValueError: `logits` is not one row of at least one number.
-    """
-    if not isinstance(logits, Tensor):
-        raise TypeError(f"logits must be a tensor, got {type(logits)}")
-    if logits.ndim != 1 or len(logits) == 0:
-        raise ValueError(f"logits must be [vocab] with vocab >= 1, got {tuple(logits.shape)}")
-
-    return int(logits.argmax())  # torch documents that argmax takes the first of equals
+from course_lib.shapes import check_shapes
 
 
 def autocomplete_bigram(text: str, word: str, k: int) -> list[tuple[str, float]]:
@@ -88,3 +41,44 @@ def autocomplete_bigram(text: str, word: str, k: int) -> list[tuple[str, float]]
     followers = Counter(after for before, after in pairwise(text.split()) if before == word)
     ranked = sorted(followers.items(), key=lambda item: (-item[1], item[0]))
     return [(after, count / followers.total()) for after, count in ranked[:k]]
+
+
+@check_shapes
+def greedy_next_token(logits: Float[Tensor, "vocab"]) -> int:
+    """The id with the highest logit; among equals, the lowest id.
+
+    Raises:
+        TypeError: `logits` is not a float tensor.
+        ValueError: `logits` is not one row of at least one number.
+    """
+    if len(logits) == 0:
+        raise ValueError("logits must hold at least one number, got none")
+
+    return int(logits.argmax())  # torch documents that argmax takes the first of equals
+
+
+@check_shapes
+def chain_rule_log_prob(
+    next_token_log_probs: Float[Tensor, "time vocab"], ids: Int[Tensor, "time"]
+) -> float:
+    """Log-probability of a whole text: log P(x) = sum over t of log P(x_t | x_<t).
+
+    Args:
+        next_token_log_probs: row t holds log P(. | ids[:t]), in nats: the model's answer
+            before it has seen ids[t].
+        ids: the tokens that came. All of them count, the first one too.
+
+    Returns:
+        The log-probability in nats; 0.0 (certainty) for an empty text.
+
+    Raises:
+        TypeError: `ids` is not an integer tensor, or the log-probabilities are not floats.
+        ValueError: the shapes do not fit, or an id lies outside the vocabulary.
+    """
+    vocab = next_token_log_probs.shape[1]
+    if ((ids < 0) | (ids >= vocab)).any():
+        raise ValueError(f"ids must lie in 0 ... {vocab - 1}, got {ids.tolist()}")
+
+    rows = torch.arange(len(ids))
+    came = next_token_log_probs[rows, ids]  # [time]: of row t, the entry of the token that came
+    return fsum(came.tolist())  # adds without rounding on the way

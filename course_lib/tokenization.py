@@ -119,8 +119,8 @@ def train_bpe(text: str, vocab_size: int, special_tokens: Sequence[str] = ()) ->
     words = [tuple(token_ids[bytes([byte])] for byte in word.encode()) for word in word_counts]
     counts = list(word_counts.values())
 
-    # Counting all pairs anew after each merge would take hours on a book. A merge changes only the
-    # words that hold the pair, so we remember which do, and keep the counts up to date.
+    # A merge changes only the words that hold its pair. So we remember which words do, and bring
+    # the counts up to date, instead of counting everything anew after each merge.
     pair_counts = Counter(count_pairs(dict(zip(words, counts, strict=True))))
     words_with = defaultdict(set)  # pair -> numbers of the words it is (or once was) in
     for number, word in enumerate(words):
@@ -405,6 +405,9 @@ class WordPieceTokenizer:
     Attributes:
         vocab: id of each token.
         pad_id, unk_id, cls_id, sep_id, mask_id: ids of the special tokens.
+
+    Raises:
+        ValueError: a token comes twice, or a special token is missing.
     """
 
     _LONGEST_WORD = 100  # in characters; longer ones are unknown
@@ -412,6 +415,8 @@ class WordPieceTokenizer:
     def __init__(self, tokens: Sequence[str]) -> None:
         self.vocab = {token: id for id, token in enumerate(tokens)}
         self._tokens = list(tokens)
+        if len(self.vocab) != len(self._tokens):
+            raise ValueError("tokens must be distinct, but some come twice")
         self._special_tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         missing = [token for token in self._special_tokens if token not in self.vocab]
         if missing:

@@ -56,7 +56,7 @@ def test_softmax_equals_torch(dtype, dim, scale) -> None:
     torch.testing.assert_close(result, F.softmax(x, dim), atol=4 * eps, rtol=8 * eps)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.floats(-1e30, 1e30) | st.just(-INF), min_size=1, max_size=8),
     st.floats(-100, 100),
@@ -140,6 +140,7 @@ def test_scores_door(q, k, error, name) -> None:
 # masks
 
 
+@settings(deadline=None)
 @given(st.integers(0, 9), st.integers(0, 9))
 def test_causal_mask_last_query_sees_last_key(target, source) -> None:
     mask = causal_mask(target, source)
@@ -274,6 +275,7 @@ def test_heads_are_contiguous_runs_of_channels() -> None:
         assert torch.equal(heads[:, h], channels)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3), st.integers(0, 4), st.integers(1, 4), st.integers(1, 3))
 def test_merging_undoes_splitting(batch, time, n_heads, d_k) -> None:
     x = torch.randn(batch, time, n_heads * d_k)

@@ -633,6 +633,11 @@ def test_wordpiece_tokenizer_needs_the_special_tokens():
         WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"])
 
 
+def test_wordpiece_tokenizer_needs_distinct_tokens():
+    with pytest.raises(ValueError, match="tokens must be distinct"):
+        WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "a"])
+
+
 def test_from_file_splits_at_line_ends_only(tmp_path):
     special_tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     path = tmp_path / "vocab.txt"

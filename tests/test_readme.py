@@ -1,0 +1,89 @@
+"""The README is true: its commands run, its examples print, its links lead somewhere."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from typer.testing import CliRunner
+
+from course_lib.cli import app
+from course_lib.grading import release
+from course_lib.notebooks import NOTEBOOKS, ROOT, notebook_names, notebook_path
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("  #")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A folder as after `git clone` and `make lab`, with one submission waiting to be graded."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("Makefile", "nbgrader_config.py", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(NOTEBOOKS, folder / "notebooks")
+    list(release.start(folder / "workspace"))
+    shutil.copytree(folder / "workspace" / "03_attention", folder / "submitted/ada/03_attention")
+    return folder
+
+
+def test_three_short_examples():
+    assert len(PYTHON) == 3
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_examples_run(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run(command, course):
+    program, *arguments = command.split()
+    if program == "make":
+        # The whole of `make lab` and `make test` is what runs these tests; here: do they exist?
+        arguments = ["--dry-run", *arguments]
+    elif program == ".venv/bin/course":
+        workspace = ["--workspace", str(course / "workspace")]
+        if arguments[0] in ("check", "submit", "progress"):
+            arguments += workspace + ["--no-show"] * (arguments[0] == "submit")
+        if arguments[0] == "release":
+            arguments[1] = str(course / arguments[1])
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        return
+    else:
+        assert program == ".venv/bin/nbgrader"
+        program, arguments = sys.executable, ["-m", "nbgrader", *arguments]
+    done = subprocess.run([program, *arguments], cwd=course, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_map_is_complete_and_its_minutes_are_the_notebooks_own():
+    for name in notebook_names():
+        (line,) = [line for line in README.splitlines() if f"{name}.ipynb" in line]
+        minutes = line.split("|")[-2].strip()
+        opening = nbformat.read(notebook_path(name), as_version=4).cells[:4]
+        assert any(f"{minutes} minutes" in cell.source for cell in opening), name
+
+
+def test_links_within_the_repository_lead_somewhere():
+    for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
+        assert Path(ROOT, target).exists(), target
+
+
+def test_no_network_is_needed_to_import(tmp_path):
+    """The examples above ran; none of them may have reached for the hub."""
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)}
+    code = "from course_lib.pretrained.minilm import load_minilm; load_minilm()"
+    subprocess.run([sys.executable, "-c", code], check=True, env=env)
