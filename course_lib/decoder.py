@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
 from course_lib.attention import (
@@ -20,6 +20,7 @@ from course_lib.attention import (
 )
 from course_lib.embeddings import apply_rope
 from course_lib.initialisation import initialise
+from course_lib.shapes import check_shapes
 from course_lib.transformer import TransformerBlock, rms_norm, swiglu
 
 
@@ -127,13 +128,13 @@ class DecoderAttention(nn.Module):
         self,
         x: Float[Tensor, "batch time width"],
         mask: Bool[Tensor, "batch 1 time time"],
-        positions: Int[Tensor, "batch time"],
+        positions: Int64[Tensor, "batch time"],
     ) -> Float[Tensor, "batch time width"]:
         """Every token looks at those that the mask lets it see."""
         return self.attend(*self.project(x, positions), mask)
 
     def project(
-        self, x: Float[Tensor, "batch time width"], positions: Int[Tensor, "batch time"]
+        self, x: Float[Tensor, "batch time width"], positions: Int64[Tensor, "batch time"]
     ) -> tuple[
         Float[Tensor, "batch heads time d_k"],
         Float[Tensor, "batch kv_heads time d_k"],
@@ -188,7 +189,7 @@ class DecoderBlock(TransformerBlock):
         self,
         x: Float[Tensor, "batch time width"],
         mask: Bool[Tensor, "batch 1 time time"],
-        positions: Int[Tensor, "batch time"],
+        positions: Int64[Tensor, "batch time"],
     ) -> Float[Tensor, "batch time width"]:
         """One step of the residual stream."""
         x = x + self.attention(self.norm1(x), mask, positions)
@@ -226,9 +227,10 @@ class DecoderLM(nn.Module):
             self.head = nn.Linear(config.width, config.vocab_size, bias=False)
         initialise(self, generator, n_residual=2 * config.n_layers)
 
+    @check_shapes
     def forward(
         self,
-        ids: Int[Tensor, "batch time"],
+        ids: Int64[Tensor, "batch time"],
         attention_mask: Shaped[Tensor, "batch time"] | None = None,
     ) -> Float[Tensor, "batch time vocab"]:
         """Score every id of the vocabulary as the next token, at each position.
@@ -239,11 +241,11 @@ class DecoderLM(nn.Module):
                 writing); padding is seen by nobody and counts no position. All tokens if not given.
 
         Raises:
-            TypeError: `ids` is not an int64 tensor.
+            TypeError: `ids` is not an int64 tensor, or `attention_mask` not a tensor.
             ValueError: an id outside the vocabulary, a shape that does not fit, or more tokens
                 than learned positions.
         """
-        seen = check_inputs(ids, attention_mask, self.config.vocab_size)
+        seen = seen_tokens(ids, attention_mask, self.config.vocab_size)
         positions, mask = positions_and_mask(seen, ids.shape[1])
         x = self.embed(ids, positions)  # [batch, time, width]
         for block in self.blocks:
@@ -251,7 +253,7 @@ class DecoderLM(nn.Module):
         return self.unembed(self.norm(x))  # [batch, time, vocab]
 
     def embed(
-        self, ids: Int[Tensor, "batch time"], positions: Int[Tensor, "batch time"]
+        self, ids: Int64[Tensor, "batch time"], positions: Int64[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time width"]:
         """Ids to vectors: the token table, plus the position table if there is one."""
         if self.position_embedding is None:
@@ -281,9 +283,10 @@ class Cache:
     attention_mask: Bool[Tensor, "batch time"]
 
 
+@check_shapes
 def decode_step(
     model: DecoderLM,
-    token: Int[Tensor, "batch time"],
+    token: Int64[Tensor, "batch time"],
     cache: Cache | None = None,
     attention_mask: Shaped[Tensor, "batch time"] | None = None,
 ) -> tuple[Float[Tensor, "batch vocab"], Cache]:
@@ -306,7 +309,7 @@ def decode_step(
         TypeError, ValueError: as `DecoderLM.forward`; also if batch or layers of the cache do not
             fit.
     """
-    seen = check_inputs(token, attention_mask, model.config.vocab_size)
+    seen = seen_tokens(token, attention_mask, model.config.vocab_size)
     if cache is None:
         past = [None] * len(model.blocks)
     elif len(cache.keys) != len(model.blocks) or len(cache.attention_mask) != len(token):
@@ -334,7 +337,7 @@ def decode_step(
 
 def positions_and_mask(
     seen: Bool[Tensor, "batch source"], target: int
-) -> tuple[Int[Tensor, "batch target"], Bool[Tensor, "batch 1 target source"]]:
+) -> tuple[Int64[Tensor, "batch target"], Bool[Tensor, "batch 1 target source"]]:
     """Where the last `target` tokens stand, and whom they may look at.
 
     Padding counts no position, so a row means the same however far it is padded on the left.
@@ -344,20 +347,17 @@ def positions_and_mask(
     return positions, causal & padding_mask(seen)
 
 
-def check_inputs(
-    ids: Tensor, attention_mask: Tensor | None, vocab_size: int
+def seen_tokens(
+    ids: Int64[Tensor, "batch time"],
+    attention_mask: Shaped[Tensor, "batch time"] | None,
+    vocab_size: int,
 ) -> Bool[Tensor, "batch time"]:
-    """Complain about ids and mask at the door; returns the mask, all True if there is none."""
-    if not isinstance(ids, Tensor) or ids.dtype != torch.int64:
-        raise TypeError(f"ids must be an int64 tensor, got {getattr(ids, 'dtype', type(ids))}")
-    if ids.ndim != 2 or ids.numel() == 0:
-        raise ValueError(f"ids must be [batch, time], not empty, got {tuple(ids.shape)}")
+    """Which ids are tokens and which are padding; complains about both arguments at the door."""
+    if ids.numel() == 0:
+        raise ValueError(f"token ids must not be empty, got the shape {list(ids.shape)}")
     if ids.min() < 0 or ids.max() >= vocab_size:
-        raise ValueError(f"ids must lie in 0 ... {vocab_size - 1}, got {ids.min()} ... {ids.max()}")
+        span = f"{ids.min()} ... {ids.max()}"
+        raise ValueError(f"token ids must lie in 0 ... {vocab_size - 1}, got {span}")
     if attention_mask is None:
         return torch.ones_like(ids, dtype=torch.bool)
-    seen = padding_mask(attention_mask)[:, 0, 0]  # which checks it
-    if seen.shape != ids.shape:
-        shapes = f"{tuple(ids.shape)}, got {tuple(seen.shape)}"
-        raise ValueError(f"attention_mask must have the shape of ids, {shapes}")
-    return seen
+    return padding_mask(attention_mask)[:, 0, 0]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from course_lib.attention import padding_mask
 from course_lib.embeddings import input_embeddings
 from course_lib.initialisation import initialise
+from course_lib.shapes import check_shapes
 from course_lib.transformer import TransformerBlock
 
 
@@ -81,11 +82,12 @@ class Encoder(nn.Module):
         )
         initialise(self, generator)
 
+    @check_shapes
     def forward(
         self,
-        ids: Int[Tensor, "batch time"],
+        ids: Int64[Tensor, "batch time"],
         attention_mask: Shaped[Tensor, "batch time"] | None = None,
-        segment_ids: Int[Tensor, "batch time"] | None = None,
+        segment_ids: Int64[Tensor, "batch time"] | None = None,
     ) -> Float[Tensor, "batch time width"]:
         """Read a batch.
 
@@ -102,10 +104,6 @@ class Encoder(nn.Module):
             ValueError: an id outside its table, more tokens than positions, or shapes that do not
                 fit.
         """
-        if attention_mask is not None and attention_mask.shape != ids.shape:
-            shapes = f"{tuple(ids.shape)}, got {tuple(attention_mask.shape)}"
-            raise ValueError(f"attention_mask must have the shape of ids, {shapes}")
-
         x = input_embeddings(
             ids,
             self.token_embedding.weight,
@@ -136,9 +134,9 @@ class MaskedLM(nn.Module):
 
     def forward(
         self,
-        ids: Int[Tensor, "batch time"],
+        ids: Int64[Tensor, "batch time"],
         attention_mask: Shaped[Tensor, "batch time"] | None = None,
-        segment_ids: Int[Tensor, "batch time"] | None = None,
+        segment_ids: Int64[Tensor, "batch time"] | None = None,
     ) -> Float[Tensor, "batch time vocab"]:
         """Logits of the token at each position itself, not of the next; as `Encoder.forward`."""
         table = self.encoder.token_embedding if self.head is None else self.head

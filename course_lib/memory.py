@@ -35,6 +35,12 @@ class PeakMemory(TorchDispatchMode):
         self.peak = 0
         self._known: weakref.WeakSet = weakref.WeakSet()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch asks, to shield the mode from its compiler. Nothing here is compiled, and "no"
+        spares the import of that compiler, which takes seconds."""
+        return False
+
     def __torch_dispatch__(
         self,
         operation: Callable,

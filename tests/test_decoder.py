@@ -303,10 +303,10 @@ def test_bad_config(change, error, says):
 @pytest.mark.parametrize(
     ("ids", "error", "says"),
     [
-        ([[1, 2]], TypeError, "ids must be"),
-        (torch.ones(1, 2), TypeError, "ids must be"),
-        (torch.tensor([1, 2]), ValueError, "ids must"),
-        (torch.zeros(1, 0, dtype=torch.int64), ValueError, "ids must"),
+        ([[1, 2]], TypeError, "must be a tensor, got list"),
+        (torch.ones(1, 2), TypeError, "must be a tensor of dtype int64, got torch.float32"),
+        (torch.tensor([1, 2]), ValueError, r"must have the shape \[batch, time\], got \[2\]"),
+        (torch.zeros(1, 0, dtype=torch.int64), ValueError, "ids must not be empty"),
         (torch.tensor([[1, 23]]), ValueError, r"ids must lie in 0 ... 22, got 1 ... 23"),
         (torch.tensor([[-1, 2]]), ValueError, r"ids must lie in 0 ... 22, got -1 ... 2"),
         (torch.ones(1, 17, dtype=torch.int64), ValueError, "at most 16 tokens a row, got 17"),
@@ -322,9 +322,9 @@ def test_bad_ids(ids, error, says):
 
 def test_bad_attention_mask():
     model, ids = make_model(GPT), random_ids(2, 4)
-    with pytest.raises(ValueError, match="attention_mask must have the shape of ids"):
+    with pytest.raises(ValueError, match="attention_mask must have the shape"):
         model(ids, torch.ones(2, 5))
-    with pytest.raises(ValueError, match="attention_mask must hold only 0 and 1"):
+    with pytest.raises(ValueError, match="attention_mask must"):
         model(ids, torch.full((2, 4), 2))
 
 

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from course_lib.memory import PeakMemory
+
 
 class Draw:
     """The source of a case's random parts: everything drawn follows from one seed.
@@ -59,6 +61,13 @@ def gradient_of(position: int) -> Callable[..., Tensor]:
         return torch.zeros_like(leaf) if gradient is None else gradient
 
     return observe
+
+
+def peak_bytes(solution: Callable, *arguments: Any) -> int:
+    """A way to try a solution: the most memory that the tensors it makes take at one moment."""
+    with torch.no_grad(), PeakMemory() as memory:
+        solution(*arguments)
+    return memory.peak
 
 
 @dataclass(frozen=True)

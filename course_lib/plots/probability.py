@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -42,9 +41,7 @@ def next_token_chart(panels: Mapping[str, Sequence[tuple[str, float]]]) -> Figur
     figure, axes = new_figure(rows, columns, width=8.4 / columns, height=height)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    for number, (axis, (title, suggestions)) in enumerate(
-        zip(axes, panels.items(), strict=False)
-    ):
+    for number, (axis, (title, suggestions)) in enumerate(zip(axes, panels.items(), strict=False)):
         _bars(axis, suggestions, COLOURS[number % len(COLOURS)])
         axis.set_title(title, parse_math=False)
     return figure
@@ -154,12 +151,3 @@ def label_chart(
     axis.set(xlim=(0, 1), xlabel=f"P({label} | text)")
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
-
-
-def top_tokens(
-    probabilities: Float[Tensor, "vocab"], tokenizer, k: int = 8
-) -> list[tuple[str, float]]:
-    """The k most likely (token, probability) pairs, most likely first: what the charts take."""
-    best = torch.topk(probabilities, k)
-    texts = [tokenizer.decode([id]) for id in best.indices.tolist()]
-    return list(zip(texts, best.values.tolist(), strict=True))

