@@ -195,7 +195,9 @@ class DecoderBlock(TransformerBlock):
         x = x + self.attention(self.norm1(x), mask, positions)
         return x + self.feed_forward(self.norm2(x))
 
-    def feed_forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
+    def feed_forward(
+        self, x: Float[Tensor, "batch time width"]
+    ) -> Float[Tensor, "batch time width"]:
         """What each position does on its own."""
         if self.ffn_gate is None:
             return super().feed_forward(x)
@@ -260,7 +262,9 @@ class DecoderLM(nn.Module):
             return self.token_embedding(ids)
         if positions.max() >= self.config.max_length:
             most = self.config.max_length
-            raise ValueError(f"ids must have at most {most} tokens a row, got {positions.max() + 1}")
+            raise ValueError(
+                f"ids must have at most {most} tokens a row, got {positions.max() + 1}"
+            )
         return self.token_embedding(ids) + self.position_embedding(positions)
 
     def unembed(self, x: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape vocab"]:
@@ -314,7 +318,9 @@ def decode_step(
         past = [None] * len(model.blocks)
     elif len(cache.keys) != len(model.blocks) or len(cache.attention_mask) != len(token):
         got = f"{len(cache.keys)} layers and {len(cache.attention_mask)} rows"
-        raise ValueError(f"cache must have {len(model.blocks)} layers, {len(token)} rows, got {got}")
+        raise ValueError(
+            f"cache must have {len(model.blocks)} layers, {len(token)} rows, got {got}"
+        )
     else:
         past = zip(cache.keys, cache.values, strict=True)
         seen = torch.cat([cache.attention_mask, seen], dim=1)  # [batch, source]

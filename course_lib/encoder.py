@@ -48,7 +48,15 @@ class EncoderConfig:
     norm_eps: float = 1e-12
 
     def __post_init__(self) -> None:
-        sizes = ("vocab_size", "max_length", "width", "n_layers", "n_heads", "ffn_width", "n_segments")
+        sizes = (
+            "vocab_size",
+            "max_length",
+            "width",
+            "n_layers",
+            "n_heads",
+            "ffn_width",
+            "n_segments",
+        )
         for name in sizes:
             value = getattr(self, name)
             if not isinstance(value, int):

@@ -56,7 +56,9 @@ def random_ids(*shape: int, seed: int = 0) -> torch.Tensor:
 )
 def test_default_model_has_the_counted_parameters(n_heads, d_k, sizes, n_layers, tied):
     vocab_size, max_length, ffn_width = sizes
-    config = DecoderConfig(vocab_size, max_length, n_heads * d_k, n_layers, n_heads, ffn_width, tied)
+    config = DecoderConfig(
+        vocab_size, max_length, n_heads * d_k, n_layers, n_heads, ffn_width, tied
+    )
     built = sum(parameter.numel() for parameter in DecoderLM(config).parameters())
     assert built == count_parameters(config)["total"]
 
@@ -104,7 +106,9 @@ def test_equals_gpt2_of_transformers():
             tensors = {"attn.c_attn": torch.cat(qkv)}
             tensors |= {their: weights[ours.format(our)] for our, their in names.items()}
             for their, tensor in tensors.items():  # GPT-2 stores its projections as [in, out]
-                theirs[f"transformer.h.{layer}.{their}.{kind}"] = tensor.T if tensor.ndim == 2 else tensor
+                theirs[f"transformer.h.{layer}.{their}.{kind}"] = (
+                    tensor.T if tensor.ndim == 2 else tensor
+                )
     reference.load_state_dict(theirs)
     ids = random_ids(3, 11)
     torch.testing.assert_close(model(ids), reference(ids).logits, rtol=1e-4, atol=1e-4)
@@ -153,7 +157,9 @@ def test_nobody_looks_ahead(config):
 
 
 @every_kind
-@pytest.mark.parametrize("lengths", [[1] * 12, [5, 1, 1, 4, 1], [12]], ids=["single", "chunks", "one"])
+@pytest.mark.parametrize(
+    "lengths", [[1] * 12, [5, 1, 1, 4, 1], [12]], ids=["single", "chunks", "one"]
+)
 def test_decode_step_equals_forward(config, lengths):
     model, ids = make_model(config), random_ids(3, 12)
     full, cache, end = model(ids), None, 0
@@ -261,7 +267,9 @@ def test_first_weights_are_gpt2s():
         for layer in (block.attention.out_proj, block.ffn_out):
             assert layer.weight.std().item() == pytest.approx(0.02 / math.sqrt(16), rel=0.05)
             assert not layer.bias.any()
-    loss = F.cross_entropy(model(random_ids(4, 16)).flatten(0, 1), random_ids(4, 16, seed=1).flatten())
+    loss = F.cross_entropy(
+        model(random_ids(4, 16)).flatten(0, 1), random_ids(4, 16, seed=1).flatten()
+    )
     assert loss.item() == pytest.approx(math.log(config.vocab_size), rel=0.05)
 
 
@@ -331,7 +339,9 @@ def test_bad_attention_mask():
 def test_cache_that_does_not_fit():
     model, ids = make_model(GPT), random_ids(2, 4)
     _, cache = decode_step(model, ids)
-    with pytest.raises(ValueError, match="cache must have 3 layers, 1 rows, got 3 layers and 2 rows"):
+    with pytest.raises(
+        ValueError, match="cache must have 3 layers, 1 rows, got 3 layers and 2 rows"
+    ):
         decode_step(model, ids[:1, :1], cache)
     shallow = make_model(replace(GPT, n_layers=1))
     with pytest.raises(ValueError, match="cache must have 1 layers, 2 rows, got 3 layers"):

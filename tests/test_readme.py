@@ -32,7 +32,7 @@ def course(tmp_path_factory):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(NOTEBOOKS, folder / "notebooks")
     list(release.start(folder / "workspace"))
-    shutil.copytree(folder / "workspace" / "03_attention", folder / "submitted/ada/03_attention")
+    shutil.copytree(folder / "workspace" / "01_tokenization", folder / "submitted/ada/01_tokenization")
     return folder
 
 

@@ -1347,7 +1347,7 @@ def _random_unigram(draw, length, letters):
             start = draw.random.randrange(length - 1)
             piece = word[start : start + draw.random.randint(2, 4)]
             log_probs[piece] = -draw.random.randint(8, 20) * len(piece) / 6 // 0.25 * 0.25
-        merits = sorted((_merit(s, log_probs) for s in _segmentations(word, log_probs)))
+        merits = sorted(_merit(s, log_probs) for s in _segmentations(word, log_probs))
         if len(merits) > 1 and merits[-1] != merits[-2]:
             return word, log_probs
 

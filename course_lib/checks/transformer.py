@@ -34,7 +34,9 @@ def _(draw):
     plain = {"x": x, "weight": torch.ones(4), "bias": torch.zeros(4), "eps": 1e-5}
     yield Case("four numbers, weight 1 and bias 0", plain)
     yield case("one vector, with weight and bias", draw.normal(4, scale=3.0) + 2)
-    yield case("vectors of different sizes", draw.normal(3, 5) * torch.tensor([[0.1], [1.0], [9.0]]))
+    yield case(
+        "vectors of different sizes", draw.normal(3, 5) * torch.tensor([[0.1], [1.0], [9.0]])
+    )
     yield case("a batch of texts", draw.normal(2, 3, 4, scale=2.0) - 1)
     yield case("a large eps", draw.normal(3, 4, scale=0.5), eps=0.5)
     yield case("a vector of equal numbers", torch.full((4,), 2.5))
@@ -186,7 +188,9 @@ def _(draw):
     x = torch.tensor([1.0, -1.0, 7.0, 7.0])
     yield Case("four numbers, weight 1", {"x": x, "weight": torch.ones(4), "eps": 1e-5})
     yield case("one vector, with a weight", draw.normal(4, scale=3.0) + 2)
-    yield case("vectors of different sizes", draw.normal(3, 5) * torch.tensor([[0.1], [1.0], [9.0]]))
+    yield case(
+        "vectors of different sizes", draw.normal(3, 5) * torch.tensor([[0.1], [1.0], [9.0]])
+    )
     yield case("a batch of texts", draw.normal(2, 3, 4, scale=2.0) - 1)
     yield case("a large eps", draw.normal(3, 4, scale=0.5), eps=0.5)
     yield case("a vector of zeros", torch.zeros(4))
@@ -584,7 +588,9 @@ def _(draw):
         arguments = {**sizes, "norm": norm, "weights_seed": seed, "x": x, **arguments}
         return Case(about, arguments, observe)
 
-    yield Case("the names and shapes of its parameters", {**sizes, "norm": "pre"}, _parameter_shapes)
+    yield Case(
+        "the names and shapes of its parameters", {**sizes, "norm": "pre"}, _parameter_shapes
+    )
     for norm in ("pre", "post"):
         yield case(f"a text of two tokens, {norm}-norm", norm, draw.normal(1, 2, 6))
         yield case(f"several texts, {norm}-norm", norm, draw.normal(2, 4, 6))

@@ -425,7 +425,11 @@ class World:
             yield 1, (Token("both"),)
         else:
             yield 2, (Token(PRONOUNS[who.gender]["pronoun"]),)
-            name = spoken(who.first, "PERSON") if isinstance(who, Person) else spoken(f"the {who.name}")
+            name = (
+                spoken(who.first, "PERSON")
+                if isinstance(who, Person)
+                else spoken(f"the {who.name}")
+            )
             yield 1, name
 
     @rule

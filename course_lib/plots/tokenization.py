@@ -22,16 +22,14 @@ def pieces(text: str, tokenizer: BPETokenizer | WordPieceTokenizer) -> list[str]
     return [tokenizer.decode([token]) for token in tokenizer.encode(text)]
 
 
-def coloured_tokens(
-    text: str, tokenizers: Mapping[str, BPETokenizer | WordPieceTokenizer]
-) -> HTML:
+def coloured_tokens(text: str, tokenizers: Mapping[str, BPETokenizer | WordPieceTokenizer]) -> HTML:
     """One row per tokenizer: every token in a box, and how many there are."""
     rows = []
     for name, tokenizer in tokenizers.items():
         tokens = pieces(text, tokenizer)
         boxes = "".join(
             f'<span style="background:{_TINTS[i % len(_TINTS)]};color:#000;border:1px solid #777;'
-            f'border-radius:3px;padding:1px 2px;margin:1px;white-space:pre;font-family:monospace;'
+            f"border-radius:3px;padding:1px 2px;margin:1px;white-space:pre;font-family:monospace;"
             f'display:inline-block">{escape(token).replace(chr(10), "⏎")}</span>'
             for i, token in enumerate(tokens)
         )

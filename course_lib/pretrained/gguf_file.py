@@ -75,9 +75,7 @@ class GGUFFile:
         }
 
 
-def undo_rope_permutation(
-    weight: Float[Tensor, "out in"], n_heads: int
-) -> Float[Tensor, "out in"]:
+def undo_rope_permutation(weight: Float[Tensor, "out in"], n_heads: int) -> Float[Tensor, "out in"]:
     """Put the rows of a query or key projection back in the order of rotate-halves RoPE.
 
     llama.cpp turns neighbours (2i, 2i + 1) where `apply_rope` turns (i, i + d_k/2), so its

@@ -131,9 +131,7 @@ def test_a_prefix_may_hold_whole_stories():
     land = world()
     first, second = land.stories(2, seed=5)
     both = torch.cat([first.ids, second.ids])
-    torch.testing.assert_close(
-        land.log_probs(both), torch.cat([first.log_probs, second.log_probs])
-    )
+    torch.testing.assert_close(land.log_probs(both), torch.cat([first.log_probs, second.log_probs]))
     start = land.next_token_probs([])
     torch.testing.assert_close(land.next_token_probs(first.ids), start)
 

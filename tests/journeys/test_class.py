@@ -1,4 +1,4 @@
-"""An instructor's way, with nbgrader's own commands: five made-up submissions of notebook 03."""
+"""An instructor's way, with nbgrader's own commands: five made-up submissions of notebook 01."""
 
 import shutil
 import subprocess
@@ -11,22 +11,25 @@ from course_lib.checks import exercises
 from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
 from course_lib.notebooks import ROOT
 
-NAME = "03_attention"
+NAME = "01_tokenization"
 POINTS = {
     e.id: e.points for e in exercises().values() if NOTEBOOK_OF_MODULE[e.module] == NAME
 }  # fmt: skip
 
 MISTAKES = {
-    # forgets that exp overflows
-    "attention-softmax": "def softmax(x, dim):\n"
-    "    return x.exp() / x.exp().sum(dim, keepdim=True)\n",
-    # a mask the wrong way round
-    "attention-causal_mask": "def causal_mask(target, source=None):\n"
-    "    source = target if source is None else source\n"
-    "    return torch.ones(target, source).tril(source - target) == 0\n",
-    # no scale
-    "attention-attention_scores": "def attention_scores(q, k):\n"
-    "    return q @ k.transpose(-2, -1)\n",
+    # forgets how often each word occurs
+    "tokenization-count_pairs": "def count_pairs(words):\n"
+    "    counts = {}\n"
+    "    for word in words:\n"
+    "        for pair in pairwise(word):\n"
+    "            counts[pair] = counts.get(pair, 0) + 1\n"
+    "    return counts\n",
+    # turns every token into text before joining
+    "tokenization-bpe_decode": "def bpe_decode(ids, vocab):\n"
+    "    return ''.join(vocab[id].decode('utf-8', errors='replace') for id in ids)\n",
+    # takes the prices for prices per thousand
+    "tokenization-prompt_cost": "def prompt_cost(n_input, n_output, input_price, output_price):\n"
+    "    return (n_input * input_price + n_output * output_price) / 1_000\n",
 }
 
 
@@ -52,9 +55,10 @@ def test_five_submissions_get_the_marks_they_must(course, write, solutions):
     right = solutions(NAME)
     half = dict(list(right.items())[: len(right) // 2])
     crashing = right | {
-        "attention-softmax": "def softmax(x, dim):\n    return softmax(x, dim)\n",
-        "attention-causal_mask": "import nothing_of_that_name\n",
-        "attention-padding_mask": "def padding_mask(attention_mask)\n    return 1\n",
+        "tokenization-wordpiece_encode": "def wordpiece_encode(word, vocab, unk='[UNK]'):\n"
+        "    return wordpiece_encode(word, vocab, unk)\n",
+        "tokenization-unigram_encode": "import nothing_of_that_name\n",
+        "tokenization-encode_pair_batch": "def encode_pair_batch(pairs)\n    return 1\n",
     }
     answers = {
         "perfect": right,
@@ -72,18 +76,17 @@ def test_five_submissions_get_the_marks_they_must(course, write, solutions):
     nbgrader(course, "generate_feedback", NAME)
 
     ids = {key: key.replace("-", ".", 1) for key in right}
-    needs_softmax = {
-        "attention.scaled_dot_product_attention", "attention.MultiHeadAttention"
-    }  # fmt: skip
     lost = {
         "perfect": set(),
         "half": set(POINTS) - {ids[key] for key in half},
         "untouched": set(POINTS),
-        "mistakes": {ids[key] for key in MISTAKES}
-        | needs_softmax
-        | {"attention.streaming_attention"},
-        "crashing": {"attention.softmax", "attention.causal_mask", "attention.padding_mask"}
-        | needs_softmax,
+        # train_bpe is built on count_pairs
+        "mistakes": {ids[key] for key in MISTAKES} | {"tokenization.train_bpe"},
+        "crashing": {
+            "tokenization.wordpiece_encode",
+            "tokenization.unigram_encode",
+            "tokenization.encode_pair_batch",
+        },
     }
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
         for student in answers:
@@ -98,7 +101,7 @@ def test_five_submissions_get_the_marks_they_must(course, write, solutions):
             "perfect": "right on all",
             "half": "not written yet",
             "untouched": "not written yet",
-            "mistakes": "overflows for large scores",
+            "mistakes": "counts each word once",
             "crashing": "RecursionError",
         }[student]
         assert told in page

@@ -75,7 +75,9 @@ def test_similar_sentences_are_near(minilm):
         return torch.nn.functional.normalize(model(ids)[0].mean(0), dim=0)
 
     question = embed("How do I bake bread?")
-    assert question @ embed("A recipe for a loaf") > question @ embed("Stock prices fell today") + 0.2
+    assert (
+        question @ embed("A recipe for a loaf") > question @ embed("Stock prices fell today") + 0.2
+    )
 
 
 def test_ids_equal_transformers(minilm, reference_tokenizer, varied_text):
