@@ -313,5 +313,5 @@ def record_attention() -> Iterator[list[Float[Tensor, "batch heads target source
 
 
 def is_recording() -> bool:
-    """Whether somebody records attention now: a faster kernel that keeps no weights must not run."""
+    """Is somebody recording attention? Then a faster kernel that keeps no weights must not run."""
     return bool(_records.get())

@@ -1,4 +1,4 @@
-"""Errors at the door: the shapes and dtypes written in a signature are checked when it is called."""
+"""Errors at the door: the shapes and dtypes in a signature are checked at each call."""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ def course(tmp_path_factory):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(NOTEBOOKS, folder / "notebooks")
     list(release.start(folder / "workspace"))
-    shutil.copytree(folder / "workspace" / "01_tokenization", folder / "submitted/ada/01_tokenization")
+    shutil.copytree(
+        folder / "workspace" / "01_tokenization", folder / "submitted/ada/01_tokenization"
+    )
     return folder
 
 

@@ -483,7 +483,7 @@ def _learn(word_counts, vocab, vocab_size, special_tokens, choose=_lowest_ids, l
     words, merge_ids = _as_ids(word_counts, vocab), {}
     while len(vocab) < vocab_size:
         counts = tokenization.count_pairs(words)
-        if not counts or max(counts.values()) < least:
+        if least is not None and max(counts.values(), default=0) < least:
             break
         pair = choose(counts, vocab)
         new_id = merge_ids[pair] = len(vocab)
@@ -644,11 +644,7 @@ def goes_on_when_no_pair_is_left(text, vocab_size, special_tokens=()):
     """In a short text every word becomes one token before the vocabulary is full. Then there is no
     pair left to choose, and looking for the best of none is an error: stop there."""
     words, vocab = _words(text, special_tokens), _first_vocab(special_tokens)
-    return (
-        _learn(words, vocab, vocab_size, special_tokens, least=-inf)
-        if any(len(word.encode()) > 1 for word in words)
-        else _lowest_ids({}, vocab)
-    )
+    return _learn(words, vocab, vocab_size, special_tokens, least=None)
 
 
 @train_bpe.misconception
@@ -1949,7 +1945,7 @@ def swaps_input_and_output(n_input, n_output, input_price, output_price):
 
 @prompt_cost.misconception
 def charges_the_prompt_only(n_input, n_output, input_price, output_price):
-    """The answer is free in your account. Its tokens have a price too, and mostly the higher one."""
+    """The answer is free in your account. Its tokens have a price too, mostly the higher one."""
     return n_input * input_price / 1e6
 
 

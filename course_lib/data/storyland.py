@@ -116,8 +116,8 @@ class Storyland:
         """
         Args:
             seed: decides the facts and which words are common; not the stories.
-            size: "full" has over 1,500 words; "small" is learned in a minute; all stories of
-                "tiny" can be listed. Or a `Size` of your own.
+            size: "full" has over 1,500 words, "small" about 600, for models that train in a minute;
+                all stories of "tiny" can be listed. Or a `Size` of your own.
             plots: the kinds of stories told, some of "life", "role" and "encounter".
 
         Raises:

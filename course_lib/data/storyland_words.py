@@ -232,11 +232,11 @@ MOODS = {
 VERBS = {
     "helped": _entries("""
         helped rescued guided comforted praised welcomed protected visited greeted entertained
-        warned encouraged defended healed nursed invited cheered freed"""),
+        warned advised defended healed nursed invited cheered freed"""),
     "thanked": _entries("thanked hugged trusted smiled_at bowed_to"),
     "chased": _entries("""
         chased followed pushed scared attacked watched tricked teased ignored stopped startled
-        kicked bothered surprised tackled mocked trapped hunted"""),
+        kicked pestered surprised tackled mocked trapped hunted"""),
     "fled": _entries("""
         ran_away_from escaped_from hid_from shouted_at complained_about turned_away_from"""),
     "found": _entries("found bought discovered received won borrowed"),

@@ -115,7 +115,7 @@ class Role:
 
 
 def zipf(items: Iterable[Item]) -> list[tuple[float, Item]]:
-    """(weight, item) with weights in proportion to 1, 1/2, 1/3, ... that sum to one (Zipf, 1935)."""
+    """(weight, item) with weights proportional to 1, 1/2, 1/3, ... that sum to one (Zipf, 1935)."""
     items = list(items)
     total = sum(1 / rank for rank in range(1, len(items) + 1))
     return [(1 / rank / total, item) for rank, item in enumerate(items, start=1)]

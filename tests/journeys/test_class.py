@@ -101,7 +101,7 @@ def test_five_submissions_get_the_marks_they_must(course, write, solutions):
             "perfect": "right on all",
             "half": "not written yet",
             "untouched": "not written yet",
-            "mistakes": "counts each word once",
+            "mistakes": "ignores how often a word occurs",
             "crashing": "RecursionError",
         }[student]
         assert told in page
