@@ -1,5 +1,11 @@
 """Points nbgrader's own commands at this course. Run them in this folder."""
 
+import os
+import sys
+
+# nbgrader calls `alembic` by name, which stands beside its Python even when that is not activated.
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", "")
+
 c = get_config()  # noqa: F821 - nbgrader provides it
 
 c.CourseDirectory.course_id = "transformers"

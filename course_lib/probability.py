@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import fsum
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from course_lib.shapes import check_shapes
@@ -59,7 +59,7 @@ def greedy_next_token(logits: Float[Tensor, "vocab"]) -> int:
 
 @check_shapes
 def chain_rule_log_prob(
-    next_token_log_probs: Float[Tensor, "time vocab"], ids: Int[Tensor, "time"]
+    next_token_log_probs: Float[Tensor, "time vocab"], ids: Int64[Tensor, "time"]
 ) -> float:
     """Log-probability of a whole text: log P(x) = sum over t of log P(x_t | x_<t).
 
@@ -72,7 +72,7 @@ def chain_rule_log_prob(
         The log-probability in nats; 0.0 (certainty) for an empty text.
 
     Raises:
-        TypeError: `ids` is not an integer tensor, or the log-probabilities are not floats.
+        TypeError: `ids` is not an int64 tensor, or the log-probabilities are not floats.
         ValueError: the shapes do not fit, or an id lies outside the vocabulary.
     """
     vocab = next_token_log_probs.shape[1]

@@ -19,6 +19,7 @@ softmax = Exercise(
     points=2,
     reference=attention.softmax,
     forbids=("torch.softmax", "torch.nn.functional.softmax", "torch.Tensor.softmax"),
+    tolerance=1e-4,  # x - logsumexp(x) rounds a little, and is right
 )
 
 
@@ -28,9 +29,9 @@ def _(draw):
     yield Case("the rows of a matrix", {"x": draw.normal(2, 3, scale=3.0), "dim": -1})
     yield Case("its columns", {"x": draw.normal(2, 3, scale=3.0), "dim": 0})
     yield Case("the middle axis of three", {"x": draw.normal(2, 4, 3), "dim": 1})
-    yield Case("scores in the thousands", {"x": draw.normal(4, scale=5.0) + 2000, "dim": 0})
-    yield Case("scores far below zero", {"x": draw.normal(4, scale=5.0) - 2000, "dim": 0})
-    apart = draw.normal(2, 3) + torch.tensor([[0.0], [-1000.0]])
+    yield Case("scores in the hundreds", {"x": draw.normal(4, scale=5.0) + 200, "dim": 0})
+    yield Case("scores far below zero", {"x": draw.normal(4, scale=5.0) - 200, "dim": 0})
+    apart = draw.normal(2, 3) + torch.tensor([[0.0], [-200.0]])
     yield Case("a row far below another row", {"x": apart, "dim": -1})
     blocked = draw.normal(2, 3)
     blocked[0, 1] = -INF
@@ -1104,12 +1105,12 @@ def _memory_growth(solution, q, k, v, block_size, causal):
     few = k.shape[-2] // 4
     small = peak_bytes(solution, q, k[..., :few, :], v[..., :few, :], block_size, causal)
     large = peak_bytes(solution, q, k, v, block_size, causal)
-    per_key = (large - small) / (k.shape[-2] - few)  # bytes; with 1024 queries, blocks of 16
+    per_key = (large - small) / (k.shape[-2] - few)  # bytes; with 2048 queries, blocks of 32
     if per_key < 120:  # a few copies of the keys and values themselves
         return "peak memory does not grow with the number of keys"
-    if per_key < 450:  # a few floats for each query of a block
+    if per_key < 700:  # a few floats for each query of a block
         return "peak memory grows with block_size * source"
-    if per_key < 3000:  # booleans, or a few floats for each query and block
+    if per_key < 8000:  # booleans, or a few floats for each query and block
         return "peak memory grows with target * source, about a byte for each pair"
     return "peak memory grows with target * source, several bytes for each pair"
 
@@ -1150,9 +1151,9 @@ def _(draw):
     yield case("the gradient at the keys", sharp, 2, False, gradient_of(1))
     if draw.hidden:
         yield case("more of everything", qkv(2, 2, target=9, source=23, d_k=8, d_v=5), 4, True)
-    long = qkv(target=1024, source=512, d_k=2, d_v=2)
-    yield case("the memory it takes", long, 16, False, _memory_growth)
-    yield case("the memory it takes when causal", long, 16, True, _memory_growth)
+    long = qkv(target=2048, source=256, d_k=2, d_v=2)
+    yield case("the memory it takes", long, 32, False, _memory_growth)
+    yield case("the memory it takes when causal", long, 32, True, _memory_growth)
 
 
 def _seen(target, source, start, stop):

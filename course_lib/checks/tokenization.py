@@ -328,6 +328,22 @@ def replaces_each_id_of_the_pair(ids, pair, new_id):
 
 
 @merge_pair.misconception
+def compares_a_list_with_a_tuple(ids, pair, new_id):
+    """Nothing is merged in a list: a slice of a list is a list, and in Python [1, 2] == (1, 2) is
+    False. Compare the two ids one by one, or make a tuple of them."""
+    merged = []
+    position = 0
+    while position < len(ids):
+        if ids[position : position + 2] == pair:
+            merged.append(new_id)
+            position += 2
+        else:
+            merged.append(ids[position])
+            position += 1
+    return merged
+
+
+@merge_pair.misconception
 def mixes_up_ids_and_digits(ids, pair, new_id):
     """You write the ids as text and replace there. In the text "21 2" there is a "1 2", though the
     ids are 21 and 2. Compare the ids themselves."""
@@ -379,7 +395,7 @@ def the_rest_by_recursion(ids, pair, new_id):
 
 train_bpe = Exercise("tokenization.train_bpe", points=4, reference=tokenization.train_bpe)
 
-_UNSEEN = "the lowest café, 2 🙂's"
+_UNSEEN = "The lowest café, 2 🙂's"
 
 
 def _learnt(solution, text, vocab_size, *special_tokens):
@@ -388,14 +404,17 @@ def _learnt(solution, text, vocab_size, *special_tokens):
     if tokenizer is None:
         return None
     for name in ("vocab", "merge_ranks", "merge_ids", "special_tokens"):
-        kind = type(getattr(tokenizer, name, None))
-        if not issubclass(kind, Mapping):
-            found = f"but its {name} is a {kind.__name__}" if hasattr(tokenizer, name) else ""
-            found = found or f"but the {type(tokenizer).__name__} that came has no {name}"
-            raise TypeError(f"the result should be a BPETokenizer, {found}")
+        if not hasattr(tokenizer, name):
+            came = type(tokenizer).__name__
+            raise TypeError(f"expected a BPETokenizer; the {came} that came has no {name}")
+        if not isinstance(value := getattr(tokenizer, name), Mapping):
+            raise TypeError(f"its {name} should be a dict, but is a {type(value).__name__}")
     vocab, merge_ranks = dict(tokenizer.vocab), dict(tokenizer.merge_ranks)
-    some_text = "".join([text, *(token for tokens in special_tokens for token in tokens), _UNSEEN])
-    ids = tokenizer.encode(some_text)
+    for id, token in vocab.items():
+        if not isinstance(id, int) or not isinstance(token, bytes):
+            raise TypeError(f"its vocab should map ids to bytes, but maps {id!r} to {token!r}")
+
+    anything = "".join([text, *(token for tokens in special_tokens for token in tokens), _UNSEEN])
     return {
         "merges (left, right, new id)": [
             (vocab.get(pair[0]), vocab.get(pair[1]), tokenizer.merge_ids.get(pair))
@@ -406,9 +425,11 @@ def _learnt(solution, text, vocab_size, *special_tokens):
         "tokens of several bytes": {
             id: token for id, token in sorted(vocab.items()) if len(token) > 1
         },
-        "single bytes": _byte_order(vocab, len(tokenizer.special_tokens)),
-        "decode(encode(text)) == text": tokenizer.decode(ids) == some_text,
-        "encode(text)": list(ids),
+        "single bytes": _byte_order(vocab, sum(map(len, special_tokens))),
+        "encode(text)": list(tokenizer.encode(text)),
+        "decode(encode(anything)) == anything": (
+            tokenizer.decode(tokenizer.encode(anything)) == anything
+        ),
     }
 
 
@@ -443,6 +464,7 @@ def _(draw):
     yield case("a word seen twice against a word seen once", f"{c}{d},{c}{d},{a}{b}", 257)
     yield case("overlapping pairs count", f"{c}{c}{c},{a}{b}", 257)
     yield case("a merge that makes another pair rarer", f"{a}{b}{c},{a}{b},{a}{b},{b}{c}", 258)
+    yield case("a capital letter", f"{a.upper()}{b},{a}{b}", 258)
     yield case("English endings", f"{a}'s {b}'s {c}'s", 259)
     yield case("blanks, a line break and digits", f"{a}  12\n {b}12  {c}", 261)
     yield case("letters of two bytes", f"{a}é{b}é {a}é", 259)
@@ -693,6 +715,22 @@ def starts_from_the_letters_of_the_text(text, vocab_size, special_tokens=()):
         vocab[new_id] = vocab[pair[0]] + vocab[pair[1]]
         words = {tuple(tokenization.merge_pair(w, pair, new_id)): n for w, n in words.items()}
     return _finished(vocab, merge_ids, special_tokens)
+
+
+@train_bpe.misconception
+def forgets_to_hand_over_the_special_tokens(text, vocab_size, special_tokens=()):
+    """The tokenizer you return does not know its special tokens: without them it would cut
+    "<|end|>" into letters. Hand them over when you make it, each with its id."""
+    words, vocab = _words(text, special_tokens), _first_vocab(special_tokens)
+    return _learn(words, vocab, vocab_size, [])
+
+
+@train_bpe.misconception
+def swaps_ranks_and_ids(text, vocab_size, special_tokens=()):
+    """`merge_ranks` and `merge_ids` have changed places. The rank of a pair says when it was
+    learnt, from 0; its id is the number of the token that it becomes."""
+    right = tokenization.train_bpe(text, vocab_size, special_tokens)
+    return BPETokenizer(right.vocab, right.merge_ids, right.merge_ranks, right.special_tokens)
 
 
 @train_bpe.alternative
@@ -964,7 +1002,8 @@ def _(draw):
     cuts = sorted(draw.random.sample(range(1, len(text)), 9))
     pieces = [text[i:j] for i, j in pairwise([0, *cuts, len(text)])]
     yield case("a longer text", *pieces)
-    yield _refuses_with_value_error("an id that is not in vocab", {"ids": [7], "vocab": {1: a}})
+    unknown = {"ids": [1, 7, 0], "vocab": dict(enumerate([a, b, c, b"<|end|>", b"unused"]))}
+    yield _refuses_with_value_error("an id that is not in vocab", unknown)
 
 
 @bpe_decode.misconception
@@ -1295,6 +1334,8 @@ def _(draw):
     a, b, c, d, e, f = draw.random.sample(_LETTERS, 6)
     bit = draw.random.choice([0.25, 0.5, 0.75])
     yield case("a word that is a piece", a + b, {a: -1.0, b: -1.5, a + b: -2.0})
+    yield case("the empty word", "", {a: -1.0})
+    yield case("an impossible piece (-inf)", a + b, {a: -1.0, b: -1.5, a + b: -inf})
     yield case("a piece less probable than its parts", a + b, {a: -1.0, b: -2.0, a + b: -3 - bit})
     yield case(
         "a probable first piece, but an improbable rest",
@@ -1330,7 +1371,8 @@ def _(draw):
     yield case("pieces so rare that their product is 0 as a float", a + b + c + d + e, rare)
     for length in (5, 6, 7, 8) if draw.hidden else (5, 7):
         yield case(f"a word of {length} letters", *_random_unigram(draw, length, [a, b, c]))
-    no_pieces = {"word": a + b + f, "log_probs": {a: -1.0, b: -1.0, a + b: -1.5}}
+    log_probs = {a: -1.0, b: -1.0, c: -2.5, a + b: -1.5, b + c: -2.5, d + e: -1.0}
+    no_pieces = {"word": a + b + c + f + b + a, "log_probs": log_probs}
     yield _refuses_with_value_error("a word that no pieces cover", no_pieces)
 
 
@@ -1564,20 +1606,26 @@ encode_pair_batch = Exercise(
 )
 
 
+_ANIMALS = (
+    "ant bee cat donkey eel fox gnu hen ibis jay kangaroo lark mole newt owl pig quail rat seal "
+    "toad urchin vole wasp yak zebra"
+).split()
+
+
 @dataclass(frozen=True)
 class ToyTokenizer:
-    """One id per letter, so that rows can be read."""
+    """One id per word, so that rows can be read."""
 
     cls_id: int = 1
     sep_id: int = 2
     pad_id: int = 0
 
     def encode(self, text: str) -> list[int]:
-        return [10 + _LETTERS.index(letter) for letter in text]
+        return [10 + _LETTERS.index(word[0]) for word in text.split()]
 
     def __repr__(self) -> str:
         ids = f"cls_id={self.cls_id}, sep_id={self.sep_id}, pad_id={self.pad_id}"
-        return f"ToyTokenizer({ids}), one id per letter: a=10, b=11, c=12, ..."
+        return f"ToyTokenizer({ids}), one id per word: ant=10, bee=11, cat=12, ..."
 
 
 @encode_pair_batch.cases
@@ -1585,7 +1633,7 @@ def _(draw):
     plain = ToyTokenizer()
 
     def text(length):
-        return "".join(draw.random.sample(_LETTERS, length))
+        return " ".join(draw.random.sample(_ANIMALS, length))
 
     def case(about, lengths, max_length, tokenizer=plain):
         pairs = [(text(first), text(second)) for first, second in lengths]
@@ -1743,6 +1791,27 @@ def cuts_off_the_end_of_the_row(pairs, tokenizer, max_length):
     text ever loses anything. Shorten the two texts first, then build the row."""
     rows = _rows(pairs, tokenizer, inf)
     return _batch([(ids[:max_length], types[:max_length]) for ids, types in rows], tokenizer.pad_id)
+
+
+@encode_pair_batch.misconception
+def writes_a_sep_over_the_cut(pairs, tokenizer, max_length):
+    """You cut off the end of the row and put a [SEP] in its last place. Only the second text ever
+    loses anything, and a long first text leaves nothing of it, not even its border. Shorten the
+    two texts first, then build the row."""
+    rows = []
+    for ids, types in _rows(pairs, tokenizer, inf):
+        if len(ids) > max_length:
+            ids, types = [*ids[: max_length - 1], tokenizer.sep_id], types[:max_length]
+        rows.append((ids, types))
+    return _batch(rows, tokenizer.pad_id)
+
+
+@encode_pair_batch.misconception
+def measures_texts_in_characters(pairs, tokenizer, max_length):
+    """You shorten the texts before they are tokens, and count characters. `max_length` counts
+    tokens: encode first, then shorten the lists of ids."""
+    shortened = [_shorten(first, second, max_length - 3) for first, second in pairs]
+    return _batch(_rows(shortened, tokenizer, max_length), tokenizer.pad_id)
 
 
 @encode_pair_batch.misconception

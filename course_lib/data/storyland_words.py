@@ -1,4 +1,4 @@
-"""The words and sentences of Storyland, commonest first; a small world takes the first of each list.
+"""The words and sentences of Storyland; a small world takes the first of each list.
 
 An underscore joins the words of one entry ("New_York"); a colon joins an entry to what belongs to
 it ("Oslo:Norway", "baker:bakery").
@@ -120,7 +120,8 @@ WORDS = {
         French Spanish German Italian Latin Japanese Arabic Chinese Portuguese Russian Turkish Hindi
         Swahili Dutch Polish Danish Swedish Norwegian Finnish Greek Hebrew Korean Persian Thai"""),
     "food": _entries("""
-        apples bread cheese soup rice fish cake chicken pasta salad pancakes tomatoes almonds apricots
+        apples bread cheese soup rice fish cake chicken pasta salad pancakes tomatoes almonds
+        apricots
         artichokes asparagus avocados bacon bagels bananas barley beans beef beetroot berries
         biscuits blackberries blueberries broccoli brownies buns butter cabbage carrots cashews
         cauliflower celery cereal cherries chestnuts chickpeas chips chocolate cinnamon coconuts
@@ -193,7 +194,8 @@ WORDS = {
         wardrobe drawer parlour shed"""),
     "object": _entries("""
         book key lamp kite coin letter umbrella clock map basket mirror ring anchor alarm_clock
-        almanac abacus arrow axe backpack ball balloon barrel bead bell blanket bottle bowl box broom
+        almanac abacus arrow axe backpack ball balloon barrel bead bell blanket bottle bowl box
+        broom
         brush bucket button calculator calendar camera candle carpet chain chair chessboard comb
         compass crate crystal cup cushion diary dice doll drum egg_timer envelope eraser fan feather
         flag flashlight flute fork fossil globe hammer handbag handkerchief helmet hourglass

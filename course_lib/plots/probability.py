@@ -42,7 +42,7 @@ def next_token_chart(panels: Mapping[str, Sequence[tuple[str, float]]]) -> Figur
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     for number, (axis, (title, suggestions)) in enumerate(zip(axes, panels.items(), strict=False)):
-        _bars(axis, suggestions, COLOURS[number % len(COLOURS)])
+        _bars(axis, suggestions, COLOURS[number % columns])
         axis.set_title(title, parse_math=False)
     return figure
 
@@ -56,6 +56,8 @@ def machine(
     suggestions: Sequence[tuple[str, float]],
 ) -> Figure:
     """The way of one text through a language model, stage by stage, with the real numbers.
+
+    The colours of each token's vector have a scale of their own.
 
     Args:
         tokens: the pieces of the text.
@@ -79,10 +81,8 @@ def machine(
         (before, vectors, f"forward\nids → vectors [{time}, {width}]"),
         (after, after_blocks, f"forward\nblocks → vectors [{time}, {width}]"),
     ):
-        limit = rows.abs().quantile(0.98).item()
-        axis.imshow(
-            rows, aspect="auto", cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest"
-        )
+        scaled = rows / rows.abs().quantile(0.98, dim=1, keepdim=True)  # a scale for each row
+        axis.imshow(scaled, aspect="auto", cmap=DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
         axis.set(yticks=[], xlabel="channel")
         axis.set_title(title)
         axis.grid(False)
@@ -90,7 +90,7 @@ def machine(
     scores.hist(logits, bins=60, color=COLOURS[0])
     top = logits.max().item()
     scores.annotate(
-        visible(suggestions[0][0]), (top, 1), (0, 24), textcoords="offset points", ha="center",
+        visible(suggestions[0][0]), (top, 1), (0, 110), textcoords="offset points", ha="center",
         arrowprops={"arrowstyle": "->"}, parse_math=False,
     )  # fmt: skip
     scores.set(yscale="log", xlabel="logit", ylabel="tokens")
@@ -137,14 +137,17 @@ def label_chart(
         label: its name.
     """
     figure, (axis,) = new_figure(width=8.4, height=1.0 + 0.3 * len(texts))
-    styles = {True: (COLOURS[0], "o", f"really {label}"), False: (COLOURS[1], "s", f"not {label}")}
+    styles = {True: (COLOURS[0], "o", f"is {label}"), False: (COLOURS[1], "s", f"is not {label}")}
     for right_answer, (colour, marker, name) in styles.items():
         rows = [row for row, answer in enumerate(truth) if answer == right_answer]
         values = [probabilities[row] for row in rows]
         axis.plot(values, rows, marker, color=colour, label=name, markersize=8)
     for row, (probability, answer) in enumerate(zip(probabilities, truth, strict=True)):
         if (probability > 0.5) != answer:
-            axis.annotate("wrong", (probability, row), (10, -3), textcoords="offset points")
+            axis.annotate(
+                "wrong", (probability, row), (10, -3), textcoords="offset points",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )  # fmt: skip
     axis.axvline(0.5, color="black", linewidth=1, linestyle="--")
     axis.set_yticks(range(len(texts)), texts, parse_math=False)
     axis.set_ylim(len(texts) - 0.5, -0.5)

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from torch import Tensor
 
 from course_lib.encoder import Encoder, EncoderConfig
 from course_lib.pretrained.sources import SAFETENSORS_FILES, Source, require_files
-from course_lib.pretrained.weights import build_model, read_safetensors, rename_tensors
+from course_lib.pretrained.weights import build_model, read_config, read_safetensors, rename_tensors
 from course_lib.tokenization import WordPieceTokenizer
 
 SOURCE = Source(
@@ -71,10 +70,7 @@ def read_minilm(
     Arguments and errors as `load_minilm`.
     """
     config_path, weights_path = require_files(SOURCE.find(path, download), SAFETENSORS_FILES)
-    sizes = json.loads(config_path.read_text(encoding="utf-8"))
-    for key, expected in {"model_type": "bert", "hidden_act": "gelu"}.items():
-        if sizes.get(key) != expected:
-            raise ValueError(f"{config_path}: {key} must be {expected!r}, got {sizes.get(key)!r}")
+    sizes = read_config(config_path, {"model_type": "bert", "hidden_act": "gelu"})
     config = EncoderConfig(
         vocab_size=sizes["vocab_size"],
         max_length=sizes["max_position_embeddings"],

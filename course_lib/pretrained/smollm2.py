@@ -3,7 +3,6 @@ in our `DecoderLM`."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from course_lib.decoder import DecoderConfig, DecoderLM
 from course_lib.pretrained.gguf_file import GGUFFile, undo_rope_permutation
 from course_lib.pretrained.sources import SAFETENSORS_FILES, Source, require_files
-from course_lib.pretrained.weights import build_model, read_safetensors, rename_tensors
+from course_lib.pretrained.weights import build_model, read_config, read_safetensors, rename_tensors
 from course_lib.tokenization import BPETokenizer
 
 SOURCE = Source(
@@ -161,10 +160,7 @@ def _read_gguf(file: GGUFFile) -> tuple[dict[str, Tensor], DecoderConfig]:
 
 def _read_safetensors(folder: Path) -> tuple[dict[str, Tensor], DecoderConfig]:
     config_path, weights_path = folder / "config.json", folder / "model.safetensors"
-    sizes = json.loads(config_path.read_text(encoding="utf-8"))
-    if sizes.get("model_type") != "llama":
-        got = sizes.get("model_type")
-        raise ValueError(f"{config_path}: model_type must be 'llama', got {got!r}")
+    sizes = read_config(config_path, {"model_type": "llama", "hidden_act": "silu"})
     config = DecoderConfig(
         vocab_size=sizes["vocab_size"],
         max_length=sizes["max_position_embeddings"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,6 +80,22 @@ def rename_tensors(
         else:
             renamed[f"{parts.get(part, part)}.{kind}"] = tensor
     return renamed
+
+
+def read_config(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """A config.json of transformers.
+
+    Raises:
+        ValueError: it is no JSON, or its entries are not as `wanted`.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    for key, value in wanted.items():
+        if config.get(key) != value:
+            raise ValueError(f"{path}: {key} must be {value!r}, got {config.get(key)!r}")
+    return config
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
