@@ -1322,7 +1322,8 @@ def _segmentations(word, log_probs):
 
 
 def _merit(pieces, log_probs):
-    return sum(log_probs[piece] for piece in pieces), -len(pieces), len(pieces[0])
+    first = len(pieces[0]) if pieces else 0
+    return sum(log_probs[piece] for piece in pieces), -len(pieces), first
 
 
 @unigram_encode.cases
@@ -1795,9 +1796,9 @@ def cuts_off_the_end_of_the_row(pairs, tokenizer, max_length):
 
 @encode_pair_batch.misconception
 def writes_a_sep_over_the_cut(pairs, tokenizer, max_length):
-    """You cut off the end of the row and put a [SEP] in its last place. Only the second text ever
-    loses anything, and a long first text leaves nothing of it, not even its border. Shorten the
-    two texts first, then build the row."""
+    """You cut off the end of the row and put a [SEP] in its last place. The cut hits the second
+    text first, and behind a long first text nothing of it is left. Shorten the two texts first,
+    each time the longer one, then build the row."""
     rows = []
     for ids, types in _rows(pairs, tokenizer, inf):
         if len(ids) > max_length:
@@ -1863,6 +1864,20 @@ def shortens_the_first_of_equals(pairs, tokenizer, max_length):
                 first = first[:-1]
             else:
                 second = second[:-1]
+        return first, second
+
+    rows = _rows(pairs, tokenizer, max_length, shorten)
+    return _batch(rows, tokenizer.pad_id)
+
+
+@encode_pair_batch.misconception
+def takes_off_one_token_only(pairs, tokenizer, max_length):
+    """A row that is too long loses one token, and stays too long when it had several too many.
+    Ask again after each token, until the row fits."""
+
+    def shorten(first, second, room):
+        if len(first) + len(second) > room:
+            return _shorten(first, second, len(first) + len(second) - 1)
         return first, second
 
     rows = _rows(pairs, tokenizer, max_length, shorten)

@@ -60,7 +60,8 @@ Lancaster:England Chester:England Bristol:England Liverpool:England Moscow:Russi
 Odessa:Ukraine Riga:Latvia Vilnius:Lithuania Tallinn:Estonia Sofia:Bulgaria Bucharest:Romania
 Belgrade:Serbia Zagreb:Croatia Istanbul:Turkey Ankara:Turkey Jerusalem:Israel Beirut:Lebanon
 Damascus:Syria Baghdad:Iraq Tehran:Iran Delhi:India Mumbai:India Kolkata:India Lahore:Pakistan
-Kathmandu:Nepal Colombo:Sri_Lanka Bangkok:Thailand Hanoi:Vietnam Jakarta:Indonesia Hong_Kong:China Beijing:China Shanghai:China Seoul:Korea Kyoto:Japan
+Kathmandu:Nepal Colombo:Sri_Lanka Bangkok:Thailand Hanoi:Vietnam Jakarta:Indonesia Hong_Kong:China
+Beijing:China Shanghai:China Seoul:Korea Kyoto:Japan
 Osaka:Japan Melbourne:Australia Adelaide:Australia Perth:Australia Wellington:New_Zealand
 Auckland:New_Zealand Nairobi:Kenya Lagos:Nigeria Accra:Ghana Dakar:Senegal Tunis:Tunisia
 Casablanca:Morocco Toronto:Canada Montreal:Canada Victoria:Canada Boston:America Chicago:America

@@ -101,7 +101,9 @@ def training_chart(losses: Mapping[str, Sequence[float]], guessing: float) -> Fi
         smooth = np.convolve(values, np.ones(10) / 10, mode="valid")
         axis.plot(np.arange(len(smooth)) + 10, smooth, label=name)
     axis.axhline(guessing, color="grey", linewidth=1)
-    axis.annotate("guessing", (1, guessing), xytext=(2, 3), textcoords="offset points", color="grey")
+    axis.annotate(
+        "guessing", (1, guessing), xytext=(2, 3), textcoords="offset points", color="grey"
+    )
     axis.set(title="Does the stack learn?", xlabel="training step", ylabel="loss (nats per token)")
     axis.set(xlim=(0, None), ylim=(0, guessing * 1.15))
     axis.legend(loc="lower left")

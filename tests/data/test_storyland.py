@@ -290,8 +290,9 @@ def test_categories_are_words_of_one_kind():
 def test_analogies_have_one_known_answer():
     land = world("full")
     pairs = land.gender_pairs
-    assert {("king", "queen"), ("man", "woman"), ("prince", "princess"), ("actor", "actress"),
-            ("father", "mother"), ("son", "daughter"), ("uncle", "aunt"), ("boy", "girl")} <= set(pairs)  # fmt: skip
+    for pair in ("king queen", "man woman", "prince princess", "actor actress", "father mother",
+                 "son daughter", "uncle aunt", "boy girl"):  # fmt: skip
+        assert tuple(pair.split()) in pairs
     analogies = land.analogies()
     assert len(analogies) == len(set(analogies)) == 2 * len(pairs) * (len(pairs) - 1)
     assert ("man", "woman", "king", "queen") in analogies
