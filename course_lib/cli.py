@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="a notebook, such as 03_attention, or 
 
 
 def _stop(message: object) -> typer.Exit:
-    console.print(f"[red]{message}[/red]")
+    console.print(str(message), style="red", markup=False)
     return typer.Exit(1)
 
 
@@ -36,17 +36,19 @@ def doctor() -> None:
     """Say what is missing on this machine and what that costs."""
     from course_lib.doctor import examine
 
-    table = Table("", "what", "found", "what it costs", box=None)
-    missing = False
-    for finding in examine():
+    table = Table("", "what", "found", box=None)
+    findings = list(examine())
+    for finding in findings:
         mark = "[green]ok[/green]" if finding.fine else "[red]missing[/red]"
         if not finding.fine and not finding.needed:
             mark = "[yellow]note[/yellow]"
-        table.add_row(mark, finding.what, finding.found, "" if finding.fine else finding.costs)
-        missing |= finding.needed and not finding.fine
+        table.add_row(mark, finding.what, finding.found)
     console.print(table)
-    if missing:
-        raise _stop("Something the course needs is missing; the table says what to do.")
+    lacks = [finding for finding in findings if not finding.fine]
+    for finding in lacks:  # outside the table, where commands are never cut
+        console.print(f"{finding.what}: {finding.costs}", markup=False)
+    if any(finding.needed for finding in lacks):
+        raise _stop("Something the course needs is missing; the lines above say what to do.")
     console.print("Everything the course needs is here.")
 
 

@@ -403,6 +403,43 @@ def returns_a_tensor_instead_of_a_float(next_token_log_probs, ids):
     return _came(next_token_log_probs, ids).sum()
 
 
+@chain_rule_log_prob.misconception
+def adds_tensors_in_a_loop(next_token_log_probs, ids):
+    """Each entry you add is a tensor with one number, so the sum is a tensor too (and the int 0
+    for an empty text). The signature promises a float: start from 0.0 and add `.item()`s."""
+    total = 0
+    for t, id in enumerate(ids):
+        total += next_token_log_probs[t, id]
+    return total
+
+
+@chain_rule_log_prob.misconception
+def starts_from_an_int(next_token_log_probs, ids):
+    """For an empty text nothing is added, and the int 0 comes back that you started from. The
+    signature promises a float: start from 0.0."""
+    total = 0
+    for t, id in enumerate(ids):
+        total += next_token_log_probs[t, id].item()
+    return total
+
+
+@chain_rule_log_prob.misconception
+def returns_inside_the_loop(next_token_log_probs, ids):
+    """Your function returns within its loop, so it ends after the first token. Move the `return`
+    to the left, behind the loop."""
+    total = 0.0
+    for t, id in enumerate(ids):
+        total += next_token_log_probs[t, id].item()
+        return total
+
+
+@chain_rule_log_prob.misconception
+def multiplies_the_logarithms(next_token_log_probs, ids):
+    """You multiply the log-probabilities. Probabilities are multiplied; their logarithms are
+    added."""
+    return _came(next_token_log_probs, ids).prod().item()
+
+
 @chain_rule_log_prob.alternative
 def one_step_after_another(next_token_log_probs, ids):
     """The formula as a loop."""

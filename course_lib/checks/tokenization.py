@@ -450,6 +450,11 @@ def _(draw):
         return Case(about, arguments, _learnt)
 
     a, b, c, d = _letters(draw, 4)
+    # First a case in which nearly every mistake shows: it makes recognising them quick.
+    lexicon = ["".join(draw.random.choices(_LETTERS[:6], k=k)) for k in (2, 2, 3, 3, 4, 5, 6)]
+    words = draw.random.choices(lexicon, k=60 if draw.hidden else 25)
+    end = "<|end|>"
+    yield case("a longer text", f"{a}{b}{end}" + " ".join(words), 281, end)
     yield case("one pair, and room for one merge", a + b, 257)
     yield case("a pair in three words", f"{a}{b} {a}{b} {a}{b}", 257)
     yield case("a second merge upon the first", f"{a}{b} {a}{b} {a}{b}", 258)
@@ -469,15 +474,11 @@ def _(draw):
     yield case("blanks, a line break and digits", f"{a}  12\n {b}12  {c}", 261)
     yield case("letters of two bytes", f"{a}é{b}é {a}é", 259)
     yield case("an emoji", "🙂 🙂", 261)
-    end = "<|end|>"
     yield case("a special token that is not in the text", f"{a}{b}{c}", 258, end)
     yield case("a special token in the text", f"{a}{b}{end}{c}{d}", 264, end)
     yield case("a special token again and again", f"{a}{b}{end * 3}{a}{b}{end}", 259, end)
     yield case("two special tokens", f"<s>{a}{b}{c}<pad><pad>", 262, "<s>", "<pad>")
     yield case("a special token and words with its letters", f"bend{end}end {a}end", 262, end)
-    lexicon = ["".join(draw.random.choices(_LETTERS[:6], k=k)) for k in (2, 2, 3, 3, 4, 5, 6)]
-    words = draw.random.choices(lexicon, k=60 if draw.hidden else 25)
-    yield case("a longer text", " ".join(words), 280)
 
 
 def _first_vocab(special_tokens):
