@@ -222,5 +222,5 @@ def plot_cost(
         axis.set_xticks(lengths, [str(length) for length in lengths])
         axis.minorticks_off()
         axis.set(title=title, xlabel="length in tokens (queries = keys)", ylabel=unit)
-    axes[0].legend()
+        axis.legend()
     return figure
