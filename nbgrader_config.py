@@ -12,6 +12,24 @@ c.CourseDirectory.course_id = "transformers"
 c.CourseDirectory.source_directory = "notebooks"
 c.ClearSolutions.code_stub = {"python": "# your code here\nraise NotImplementedError"}
 
-# Cells that train or draw are not run for a grade.
+# Cells that train or draw are not run.
 c.Execute.skip_cells_with_tag = "experiment"
 c.Execute.timeout = 120
+
+# Submissions run in a sandbox, their check cells outside of it. Named as text: if one of them
+# cannot be imported, grading stops, and never falls back to trusting a submission's kernel.
+c.Autograde.sanitize_preprocessors = [
+    "course_lib.grading.preprocessors.Rebuild",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.DeduplicateIds",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.autograde_preprocessors = [
+    "course_lib.grading.preprocessors.Judge",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from course_lib.cli import app
 from course_lib.grading import release
+from course_lib.grading.sandbox import strongest_level
 from course_lib.notebooks import NOTEBOOKS, ROOT, notebook_names, notebook_path
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,6 +31,8 @@ def course(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clone")
     for name in ("Makefile", "nbgrader_config.py", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, folder)
+    with open(folder / "nbgrader_config.py", "a") as config:
+        config.write(f"\nc.Judge.level = {strongest_level()!r}\n")
     shutil.copytree(NOTEBOOKS, folder / "notebooks")
     list(release.start(folder / "workspace"))
     shutil.copytree(

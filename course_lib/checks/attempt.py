@@ -84,7 +84,7 @@ def _run_with_limit(work: Callable[[], Any], seconds: float) -> Outcome:
 
 
 @contextlib.contextmanager
-def _forbidding(names: tuple[str, ...]):
+def forbidding(names: tuple[str, ...]):
     """While a solution runs, each of the named functions refuses to work."""
 
     def refusal(name: str) -> Callable:
@@ -106,7 +106,7 @@ def attempt(
     arguments = copy.deepcopy(dict(case.arguments))
     printed = io.StringIO()
     with (
-        _forbidding(forbids),
+        forbidding(forbids),
         warnings.catch_warnings(),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
@@ -135,6 +135,8 @@ _NOT_THE_LEARNERS = (str(Path(__file__).parent.parent), sysconfig.get_path("stdl
 
 def learners_frame(error: BaseException) -> tuple[str, int, str] | None:
     """(function, line number, source line) of the deepest frame of the learner's own code."""
+    if frames := getattr(error, "submission_frames", None):  # it happened in a sandbox
+        return frames[-1]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if "site-packages" in frame.filename or frame.filename.startswith(_NOT_THE_LEARNERS):
             continue

@@ -81,7 +81,8 @@ def evaluate(
     unwritten = next((o for o in got if isinstance(o.error, NotImplementedError)), None)
     if unwritten:
         return _not_written(exercise, unwritten)
-    smallest = min(wrong, key=lambda i: _size(cases[i].arguments.values()))
+    # What happens at the door is of little use while something inside is wrong.
+    smallest = min(wrong, key=lambda i: (cases[i].at_the_door, _size(cases[i].arguments.values())))
     headline, explanation = _explain(exercise, cases[smallest], expected[smallest], got[smallest])
     misconception = _recognise(exercise, cases, got)
     if misconception:

@@ -30,15 +30,11 @@ def nbgrader_config() -> Config:
     return PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
 
 
-def released(name: str, source: Path = NOTEBOOKS) -> NotebookNode:
-    """The learner's copy of a notebook.
-
-    Raises:
-        ValueError: there is no such notebook.
-    """
+def released_from(path: Path) -> NotebookNode:
+    """The learner's copy of an instructor's notebook."""
     config = nbgrader_config()
-    notebook = nbformat.read(notebook_path(name, source), as_version=4)
-    resources = {"unique_key": name, "metadata": {"name": name}}
+    notebook = nbformat.read(path, as_version=4)
+    resources = {"unique_key": path.stem, "metadata": {"name": path.stem}}
     for step in _STEPS:
         notebook, resources = step(config=config).preprocess(notebook, resources)
     return notebook
@@ -55,7 +51,7 @@ def release(folder: Path, source: Path = NOTEBOOKS) -> Iterator[tuple[Path, bool
         written = not path.exists()
         if written:
             path.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(released(name, source), path)
+            nbformat.write(released_from(notebook_path(name, source)), path)
         yield path, written
 
 

@@ -13,6 +13,7 @@ from traitlets.config import Config
 
 from course_lib.checks import exercises
 from course_lib.grading.release import nbgrader_config
+from course_lib.grading.sandbox import Level, strongest_level
 from course_lib.notebooks import NOTEBOOKS, notebook_path
 
 _LEARNER = "learner"
@@ -31,9 +32,10 @@ class Mark:
     max_score: float
 
 
-def course_api(root: Path, source: Path = NOTEBOOKS) -> NbGraderAPI:
+def course_api(root: Path, level: Level, source: Path = NOTEBOOKS) -> NbGraderAPI:
     """nbgrader for a course whose gradebook and submissions live in `root`."""
     config = Config(nbgrader_config())
+    config.Judge.level = level
     config.CourseDirectory.root = str(root)
     config.CourseDirectory.source_directory = str(source)
     return NbGraderAPI(CourseDirectory(config=config), config=config)
@@ -68,7 +70,7 @@ def submit(name: str, workspace: Path) -> tuple[list[Mark], Path]:
         submitted = root / "submitted" / _LEARNER / name / path.name
         submitted.parent.mkdir(parents=True)
         shutil.copy(path, submitted)
-        api = course_api(root)
+        api = course_api(root, level=strongest_level())  # the learner's own code, on their machine
         for result in (
             api.generate_assignment(name),
             api.autograde(name, _LEARNER),

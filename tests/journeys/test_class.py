@@ -9,6 +9,7 @@ from nbgrader.api import Gradebook
 
 from course_lib.checks import exercises
 from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
+from course_lib.grading.sandbox import strongest_level
 from course_lib.notebooks import ROOT
 
 NAME = "01_tokenization"
@@ -46,6 +47,8 @@ def course(tmp_path_factory):
     """A course folder as an instructor has it: nbgrader's configuration and the notebooks."""
     folder = tmp_path_factory.mktemp("course")
     shutil.copy(ROOT / "nbgrader_config.py", folder)
+    with open(folder / "nbgrader_config.py", "a") as config:
+        config.write(f"\nc.Judge.level = {strongest_level()!r}\n")
     shutil.copytree(ROOT / "notebooks" / NAME, folder / "notebooks" / NAME)
     nbgrader(folder, "generate_assignment", NAME)
     return folder

@@ -1,0 +1,423 @@
+"""Inside the sandbox: a warm process that is forked for each submission, and serves its judge.
+
+Started by `sandbox.py`. Nothing in here is trusted once a submission's first cell has run: whatever
+a session answers is checked by the judge, and a session can reach nothing but its own socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import gc
+import importlib
+import io
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from torch import Tensor
+from traitlets.config import Config
+
+import course_lib.checks
+from course_lib.checks.attempt import OutOfTime, forbidding
+from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
+from course_lib.checks.exercise import peak_bytes
+from course_lib.grading import wire
+
+MIB = 2**20
+LIMITS = {
+    resource.RLIMIT_AS: 4096 * MIB,
+    resource.RLIMIT_FSIZE: 64 * MIB,
+    resource.RLIMIT_NOFILE: 256,
+    resource.RLIMIT_NPROC: 64,
+    resource.RLIMIT_CPU: 600,
+    resource.RLIMIT_CORE: 0,
+}
+MAX_PRINTED = 20_000  # characters a cell may print
+MAX_ITEMS = 1_000_000  # items taken from an iterator
+MAX_GRAPHS = 64  # calls that can still be differentiated
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_CLONE = {
+    "user": 0x10000000,
+    "pid": 0x20000000,
+    "net": 0x40000000,
+    "mount": 0x20000,
+    "ipc": 0x8000000,
+}
+_MS_PRIVATE_REC = (1 << 18) | (1 << 14)
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+
+
+# --- the warm process ------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Fork a session for every socket that comes; end one when told so; stop with the judge."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    isolated = sys.argv[2] == "isolated"
+    if isolated and os.getuid() == 0:
+        _become_nobody()
+    shell = _warm_up()
+    control.sendall(b"ready")
+    children: dict[int, int] = {}  # the judge's number of a session, its process
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(control, 16, 1)
+        if not order:
+            break
+        verb, number = order[:1], int(order[1:])
+        if verb == b"+":
+            connection = socket.socket(fileno=descriptors[0])
+            children[number] = _fork_session(connection, control, shell, isolated)
+            connection.close()
+        elif (child := children.pop(number, None)) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
+        control.sendall(b"done")
+    for child in children.values():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+
+
+def _become_nobody() -> None:
+    """Never run a submission as root: limits on processes do not bind root."""
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # or /proc/self would still be root's
+
+
+def _warm_up() -> Any:
+    """Import what submissions use, once for all of them, without starting a thread."""
+    torch.set_num_threads(1)
+    names = [f"course_lib.{name}" for name in NOTEBOOK_OF_MODULE]
+    for name in (*names, "course_lib.pretrained", "ipywidgets", "matplotlib.pyplot"):
+        importlib.import_module(name)
+    # No history: it would be kept in a file, by a thread.
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    gc.collect()
+    gc.freeze()
+    return shell
+
+
+def _fork_session(
+    connection: socket.socket, control: socket.socket, shell: Any, isolated: bool
+) -> int:
+    """A process of its own for one submission; returns its id."""
+    if child := os.fork():
+        with contextlib.suppress(PermissionError):  # the child may have done it already
+            os.setpgid(child, child)
+        return child
+    try:
+        os.setpgid(0, 0)
+        control.close()
+        if isolated:
+            _enter_namespaces()
+            inside = os.fork()  # only a child is in the new pid namespace
+            if inside:
+                connection.close()
+                os.waitpid(inside, 0)
+                os._exit(0)
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            _hide_and_drop()
+        else:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        for limit, most in LIMITS.items():
+            hard = resource.getrlimit(limit)[1]
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(limit, (most, most))
+        _silence()
+        Session(connection, shell).serve()
+    except BaseException:  # noqa: BLE001 - nobody above could do anything about it
+        traceback.print_exc()  # seen only as long as the session has not begun
+    finally:
+        os._exit(0)
+
+
+def _enter_namespaces() -> None:
+    """Namespaces of one's own: nobody outside can be seen, signalled or written to."""
+    user, group = os.getuid(), os.getgid()
+    if _libc.unshare(functools.reduce(int.__or__, _CLONE.values())) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    for file, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        with open(f"/proc/self/{file}", "w") as map_file:
+            map_file.write(text)
+
+
+def _hide_and_drop() -> None:
+    """An empty /proc, a scratch folder of limited size, and no way back to privileges."""
+    _libc.mount(b"none", b"/", None, _MS_PRIVATE_REC, None)
+    for place, options in ((b"/proc", b"size=0,mode=555"), (b"/tmp", b"size=64m,mode=1777")):
+        if _libc.mount(b"tmpfs", place, b"tmpfs", 0, options) != 0:
+            raise OSError(ctypes.get_errno(), "mount")
+    os.chdir("/tmp")
+    for capability in range(64):
+        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if _libc.capset(header, data) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _silence() -> None:
+    """What is written past Python's own print goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+
+
+# --- one submission --------------------------------------------------------------------------
+
+
+class Session:
+    """Serves one judge: runs cells, looks names up, calls functions, all on request."""
+
+    def __init__(self, connection: socket.socket, shell: Any) -> None:
+        self.connection = connection
+        self.shell = shell
+        self.objects: dict[int, Any] = {}  # what the judge holds a reference to
+        self.graphs: dict[int, tuple[list[Tensor], list[Tensor]]] = {}  # of calls: in, out
+        self.n_graphs = 0
+        _make_checks_silent()
+
+    def serve(self) -> None:
+        """Answer requests until the judge is gone."""
+        signal.signal(signal.SIGALRM, _ring)
+        while True:
+            try:
+                message, buffers = wire.receive(self.connection)
+            except wire.WireError:
+                return
+            self.answer(message, buffers)
+
+    def answer(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        """Do one thing and send what came of it."""
+        out: list[bytes] = []
+        try:
+            request = self.decoded(message["request"], buffers)
+            signal.setitimer(signal.ITIMER_REAL, request.pop("seconds", 0))
+            try:
+                answer = getattr(self, "do_" + request.pop("do"))(**request)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            reply = {"answer": self.encoded(answer, out)}
+        except BaseException as error:  # noqa: BLE001 - whatever a submission raises
+            out.clear()
+            reply = {"error": _described(error)}
+        try:
+            wire.send(self.connection, reply, out)
+        except wire.WireError as error:
+            wire.send(self.connection, {"error": _described(error)}, [])
+
+    # --- what can be asked for
+
+    def do_begin(self, references: list[tuple[str, str]]) -> None:
+        """The assignment's own references refuse to work for the submission."""
+        for module, name in references:
+            place = importlib.import_module(module)
+            setattr(place, name, _guarded(getattr(place, name)))
+
+    def do_run(self, source: str) -> dict[str, Any]:
+        """Run a cell; what it printed, and the error that ended it."""
+        printed = _Printed()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            self.shell.showtraceback = lambda *_, **__: None
+            self.shell.showsyntaxerror = lambda *_, **__: None
+            result = self.shell.run_cell(source, store_history=False)
+        error = result.error_before_exec or result.error_in_exec
+        said = None if error is None else dict(_described(error), trace=_trace(error))
+        return {"printed": printed.getvalue(), "error": said}
+
+    def do_lookup(self, name: str) -> Any:
+        """What the submission calls `name`."""
+        return self.shell.user_ns[name]
+
+    def do_names(self) -> list[str]:
+        """All names of the submission."""
+        return [name for name in self.shell.user_ns if isinstance(name, str)]
+
+    def do_call(
+        self, target: Any, arguments: list, options: dict, forbids: tuple, differentiate: bool
+    ) -> dict[str, Any]:
+        """Call something. Also returned: the arguments it changed, and a number for its graph."""
+        before = [self.fingerprint(value) for value in (arguments, options)]
+        with forbidding(tuple(forbids)), torch.set_grad_enabled(differentiate):
+            value = target(*arguments, **options)
+        changed = [self.fingerprint(value) for value in (arguments, options)] != before
+        graph = None
+        outputs = [t for t in _tensors(value) if t.requires_grad]
+        if outputs and differentiate:
+            inputs = [t for t in _tensors((arguments, options)) if t.requires_grad]
+            self.n_graphs += 1
+            graph = self.n_graphs
+            self.graphs[graph] = (inputs, outputs)
+            self.graphs.pop(graph - MAX_GRAPHS, None)
+        return {
+            "value": value,
+            "changed": (arguments, options) if changed else None,
+            "graph": graph,
+        }
+
+    def do_backward(self, graph: int, gradients: list[Tensor]) -> list[Tensor | None]:
+        """Gradients with respect to the inputs of an earlier call; those of parameters add up."""
+        inputs, outputs = self.graphs[graph]
+        for tensor in inputs:
+            tensor.grad = None
+        torch.autograd.backward(outputs, gradients, retain_graph=True)
+        found = [tensor.grad for tensor in inputs]
+        for tensor in inputs:
+            tensor.grad = None
+        return found
+
+    def do_peak_bytes(self, target: Any, arguments: list) -> int:
+        """The most memory that the tensors of a call take at one moment."""
+        return peak_bytes(target, *arguments)
+
+    def do_attribute(self, target: Any, name: str) -> Any:
+        """An attribute of an object."""
+        return getattr(target, name)
+
+    def do_item(self, target: Any, key: Any) -> Any:
+        """An item of an object."""
+        return target[key]
+
+    def do_length(self, target: Any) -> int:
+        """The length of an object."""
+        return len(target)
+
+    def do_items(self, target: Any) -> list:
+        """All items of an object."""
+        items = []
+        for item in target:
+            items.append(item)
+            if len(items) > MAX_ITEMS:
+                raise ValueError(f"more than {MAX_ITEMS} items")
+        return items
+
+    # --- values in and out
+
+    def decoded(self, tree: Any, buffers: list[bytes]) -> Any:
+        return wire.decode(tree, lambda unknown: self.resolve(unknown, buffers), buffers)
+
+    def encoded(self, value: Any, buffers: list[bytes]) -> Any:
+        return wire.encode(value, self.refer, buffers)
+
+    def fingerprint(self, value: Any) -> Any:
+        buffers: list[bytes] = []
+        return self.encoded(value, buffers), buffers
+
+    def resolve(self, tree: list, buffers: list[bytes]) -> Any:
+        """What the judge means by a reference."""
+        kind, *items = tree
+        if kind == "yours":
+            return self.objects[items[0]]
+        if kind == "mine":
+            return functools.partial(self.call_back, items[0])
+        if kind == "built":  # an object of the course: class, arguments, weights
+            module, name, arguments, state = (self.decoded(item, buffers) for item in items)
+            built = getattr(importlib.import_module(module), name)(**arguments)
+            if state is not None:
+                built.load_state_dict(state)
+            return built
+        raise wire.WireError("a message that makes no sense")
+
+    def refer(self, value: Any) -> list:
+        """Keep an object here, and send a reference to it."""
+        if isinstance(value, functools.partial) and value.func == self.call_back:
+            return ["mine", value.args[0]]
+        self.objects[id(value)] = value
+        kind = "class" if isinstance(value, type) else "object"
+        return ["theirs", id(value), type(value).__name__, kind, callable(value)]
+
+    def call_back(self, number: int, *arguments: Any, **options: Any) -> Any:
+        """Call a function that the judge gave as an argument."""
+        out: list[bytes] = []
+        tree = self.encoded({"arguments": arguments, "options": options}, out)
+        wire.send(self.connection, {"callback": number, "request": tree}, out)
+        message, buffers = wire.receive(self.connection)
+        if "error" in message:
+            raise ValueError(message["error"])
+        return self.decoded(message["answer"], buffers)
+
+
+def _ring(*_: Any) -> None:
+    raise OutOfTime
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a tree, in the order in which they travel."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for pair in value.items():
+            yield from _tensors(pair)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _tensors(item)
+
+
+class _Printed(io.StringIO):
+    """What a cell prints, up to a limit."""
+
+    def write(self, text: str) -> int:
+        room = MAX_PRINTED - self.tell()
+        return super().write(text[: max(room, 0)]) or len(text)
+
+
+def _described(error: BaseException) -> dict[str, Any]:
+    """An error as plain data: its classes, its text, and the frames of the submission's code."""
+    try:
+        text = str(error)[:500]
+    except BaseException:  # noqa: BLE001 - an error may fail at being printed
+        text = ""
+    frames = [
+        [frame.name[:80], frame.lineno or 0, (frame.line or "")[:200]]
+        for frame in traceback.extract_tb(error.__traceback__)[-200:]
+        if frame.filename.startswith(("<ipython-input", "/tmp/ipykernel"))
+    ]
+    classes = [c.__name__[:80] for c in type(error).__mro__ if c not in (object, BaseException)]
+    return {"classes": classes[:20], "text": text, "frames": frames[-20:]}
+
+
+def _trace(error: BaseException) -> str:
+    """A traceback of the submission's own frames, as Python prints it."""
+    lines = []
+    for name, number, line in _described(error)["frames"]:
+        lines.append(f"line {number}, in {name}\n    {line}")
+    return "\n".join(lines)
+
+
+def _guarded(reference: Callable) -> Callable:
+    """A reference that works for `course_lib` itself, and for nobody else."""
+
+    @functools.wraps(reference, updated=())
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        if str(sys._getframe(1).f_globals.get("__name__")).startswith("course_lib."):
+            return reference(*arguments, **options)
+        raise RuntimeError(f"course_lib's {reference.__name__} is the exercise: use your own")
+
+    return guarded
+
+
+def _make_checks_silent() -> None:
+    """Check cells are judged outside; a check called in the submission's own cells says nothing."""
+    for name in ("check", "evaluate"):
+        setattr(course_lib.checks, name, lambda *_, **__: None)
+
+
+if __name__ == "__main__":
+    main()

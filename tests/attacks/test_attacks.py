@@ -1,0 +1,33 @@
+"""The attack corpus: no unearned mark, no bystander touched, no grade missing."""
+
+import shutil
+
+import pytest
+
+from course_lib.grading.attacks import Court, corpus
+from course_lib.grading.sandbox import SandboxUnavailable
+
+CORPUS = corpus()
+
+
+@pytest.fixture(scope="module")
+def court():
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed (Debian, Ubuntu: apt install bubblewrap)")
+    try:
+        with Court("bwrap") as court:
+            yield court
+    except SandboxUnavailable as error:
+        pytest.skip(str(error))
+
+
+def test_the_corpus_is_large_enough():
+    assert sum(one.hostile for one in CORPUS) >= 60
+    assert sum(not one.hostile for one in CORPUS) >= 20
+    assert len({one.name for one in CORPUS}) == len(CORPUS)
+
+
+@pytest.mark.parametrize("submission", CORPUS, ids=lambda one: one.name.replace(" ", "-"))
+def test_gets_what_it_must(submission, court):
+    assert court.marks(submission) == submission.marks
+    assert court.bystander_is_untouched()
