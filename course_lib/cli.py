@@ -32,8 +32,10 @@ def _no_copy(error: ValueError, workspace: Path) -> typer.Exit:
 
 
 @app.command()
-def doctor() -> None:
-    """Say what is missing on this machine and what that costs."""
+def doctor(
+    attacks: Annotated[bool, typer.Option(help="also try every attack of the corpus")] = False,
+) -> None:
+    """Say what is missing on this machine and what that costs; try to get out of the sandbox."""
     from course_lib.doctor import examine
 
     table = Table("", "what", "found", box=None)
@@ -44,12 +46,55 @@ def doctor() -> None:
             mark = "[yellow]note[/yellow]"
         table.add_row(mark, finding.what, finding.found)
     console.print(table)
+    _print_probe()
+    if attacks:
+        _print_attacks()
     lacks = [finding for finding in findings if not finding.fine]
     for finding in lacks:  # outside the table, where commands are never cut
         console.print(f"{finding.what}: {finding.costs}", markup=False)
     if any(finding.needed for finding in lacks):
         raise _stop("Something the course needs is missing; the lines above say what to do.")
     console.print("Everything the course needs is here.")
+
+
+def _print_probe() -> None:
+    """What the sandbox for submissions keeps from them here."""
+    from course_lib.grading.probe import probe
+    from course_lib.grading.sandbox import strongest_level
+
+    level = strongest_level()
+    console.print(
+        f"\nSubmissions run at level {level}. What they tried there, and whether it held:"
+    )
+    for attempt, held in probe(level).items():
+        console.print(f"  {'[green]held[/green]' if held else '[yellow]open[/yellow]'}  {attempt}")
+    if level != "bwrap":
+        console.print(
+            "Enough for your own work. Before grading others': apt install bubblewrap (Linux)."
+        )
+    console.print()
+
+
+def _print_attacks() -> None:
+    """The attack corpus, judged here."""
+    from tqdm import tqdm
+
+    from course_lib.grading.attacks import Court, corpus
+    from course_lib.grading.sandbox import strongest_level
+
+    table = Table("submission", "kind", "must get", "got", "", box=None)
+    with Court(strongest_level()) as court:
+        for one in tqdm(corpus(), desc="attacks"):
+            got = court.marks(one)
+            right = got == one.marks and court.bystander_is_untouched()
+            table.add_row(
+                one.name,
+                "hostile" if one.hostile else "unlucky",
+                str(sum(one.marks.values())),
+                str(sum(got.values())),
+                "[green]as it must[/green]" if right else "[red]WRONG[/red]",
+            )
+    console.print(table)
 
 
 @app.command()

@@ -73,11 +73,11 @@ def runs_the_sequences_together(ids, table):
 
 
 @embed_one_hot.misconception
-def copies_the_numbers_out(ids, table):
-    """Going through Python lists copies the numbers and cuts the way back to the table: it gets
-    no gradient, so it can never learn. Stay with tensors from start to end."""
+def cuts_the_way_back_to_the_table(ids, table):
+    """The numbers are right, but they are a copy: a Python list, `torch.tensor(...)`, `.detach()`
+    or `torch.no_grad()` cuts the way back to the table. It gets no gradient, so it never learns."""
     rows = [table[i].tolist() for i in ids.flatten().tolist()]
-    return torch.tensor(rows).reshape(*ids.shape, table.shape[1])
+    return torch.tensor(rows, dtype=table.dtype).reshape(*ids.shape, table.shape[1])
 
 
 @embed_one_hot.alternative

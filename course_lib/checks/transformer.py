@@ -112,6 +112,13 @@ def normalises_everything_together(x, weight, bias, eps):
 
 
 @layer_norm.misconception
+def loses_the_axis_of_the_mean(x, weight, bias, eps):
+    """For a single vector yours is right. With several, `mean(-1)` drops the last axis, and the
+    means no longer stand beside their vectors: keep the axis, with `keepdim=True`."""
+    return (x - x.mean(-1)) / (x.var(-1, correction=0) + eps).sqrt() * weight + bias
+
+
+@layer_norm.misconception
 def leaves_out_weight_and_bias(x, weight, bias, eps):
     """The vectors have mean 0 and variance 1, and there you stop. The learned scale and shift,
     `weight` and `bias`, come last."""
@@ -146,7 +153,7 @@ def subtracts_two_huge_numbers(x, weight, bias, eps):
 def hides_the_mean_and_variance_from_the_gradient(x, weight, bias, eps):
     """The values are right, the gradients are not: mean and variance depend on x, and with
     `detach` or `no_grad` the gradient no longer knows it."""
-    mean, variance = x.detach().mean(-1, keepdim=True), x.detach().var(-1, True, keepdim=True)
+    mean = x.detach().mean(-1, keepdim=True)
     variance = x.detach().var(-1, keepdim=True, correction=0)
     return (x - mean) / (variance + eps).sqrt() * weight + bias
 
@@ -240,6 +247,13 @@ def normalises_everything_together(x, weight, eps):  # noqa: F811
     """You take one mean of the squares of the whole tensor, so one large vector shrinks all the
     others. Each vector has its own: give `mean` the last axis and `keepdim=True`."""
     return x / (x.square().mean() + eps).sqrt() * weight
+
+
+@rms_norm.misconception
+def loses_the_axis_of_the_mean(x, weight, eps):  # noqa: F811
+    """For a single vector yours is right. With several, `mean(-1)` drops the last axis, and the
+    sizes no longer stand beside their vectors: keep the axis, with `keepdim=True`."""
+    return x / (x.square().mean(-1) + eps).sqrt() * weight
 
 
 @rms_norm.misconception
@@ -346,6 +360,13 @@ def forgets_the_root_of_two(x, w_in, b_in, w_out, b_out):
     of two is missing."""
     hidden = F.linear(x, w_in, b_in)
     return F.linear(hidden / 2 * (1 + torch.erf(hidden)), w_out, b_out)
+
+
+@gelu_feed_forward.misconception
+def divides_by_two_inside_erf(x, w_in, b_in, w_out, b_out):
+    """Inside `erf` you divide by 2. There it is the *root* of two; the plain 2 stands outside."""
+    hidden = F.linear(x, w_in, b_in)
+    return F.linear(hidden / 2 * (1 + torch.erf(hidden / 2)), w_out, b_out)
 
 
 @gelu_feed_forward.misconception
@@ -733,6 +754,31 @@ class UsesTheFirstNormTwice(_Block):
             return x + self.feed_forward(self.norm1(x))
         x = self.norm1(x + self.attend(x, mask))
         return self.norm1(x + self.feed_forward(x))
+
+
+@TransformerBlock.misconception
+class SwapsTheTwoNorms(_Block):
+    """`norm1` and `norm2` are exchanged: the first goes with attention, the second with the
+    feed-forward. Loaded weights would land in the wrong one."""
+
+    def forward(self, x, mask=None):
+        if self.norm == "pre":
+            x = x + self.attend(self.norm2(x), mask)
+            return x + self.feed_forward(self.norm1(x))
+        x = self.norm2(x + self.attend(x, mask))
+        return self.norm1(x + self.feed_forward(x))
+
+
+@TransformerBlock.misconception
+class NormalisesWhatIsWrittenInPreNorm(_Block):
+    """In your pre-norm each part reads the stream as it is, and what it writes is normalised. It is
+    the other way round: the part reads a normalised copy, and what it writes is added as it is."""
+
+    def forward(self, x, mask=None):
+        if self.norm == "post":
+            return super().forward(x, mask)
+        x = x + self.norm1(self.attend(x, mask))
+        return x + self.norm2(self.feed_forward(x))
 
 
 @TransformerBlock.misconception

@@ -32,18 +32,23 @@ def plot_word_maps(
 
 
 def plot_word_arrows(
-    points: Float[Tensor, "words 2"], words: Sequence[str], pairs: Sequence[tuple[str, str]]
+    points: Float[Tensor, "words 2"],
+    words: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    ylabel: str,
 ) -> Figure:
     """An arrow from the first to the second word of each pair; `points` are those of `words`."""
     figure, (axis,) = new_figure(width=7.0, height=4.8)
     place = dict(zip(words, points.tolist(), strict=True))
-    for first, second in pairs:
-        for word, colour, up in ((first, COLOURS[0], -1), (second, COLOURS[1], 1)):
-            axis.plot(*place[word], marker="o" if up < 0 else "s", color=colour, markersize=4)
+    for i, (first, second) in enumerate(sorted(pairs, key=lambda pair: place[pair[1]])):
+        up = 1 if place[second][1] > place[first][1] else -1  # names stand clear of the arrow
+        ends = ((first, COLOURS[0], "o", -up), (second, COLOURS[1], "s", up))
+        for word, colour, marker, up in ends:
+            axis.plot(*place[word], marker=marker, color=colour, markersize=4)
             axis.annotate(
                 word,
                 place[word],
-                xytext=(0, 7 * up),
+                xytext=(0, (8 + 10 * (i % 2)) * up),  # neighbours at two heights
                 textcoords="offset points",
                 ha="center",
                 va="center",
@@ -56,11 +61,11 @@ def plot_word_arrows(
             xytext=place[first],
             arrowprops={"arrowstyle": "->", "color": "0.5", "shrinkA": 6, "shrinkB": 6},
         )
-    axis.margins(0.08)
+    axis.margins(0.12)
     axis.set(
         title="One step for all pairs: the arrows are nearly parallel",
-        xlabel="first principal axis",
-        ylabel="second principal axis",
+        xlabel="where they differ most apart from that",
+        ylabel=ylabel,
     )
     return figure
 
@@ -113,31 +118,14 @@ def plot_curves(
     mark: tuple[float, str] | None = None,
 ) -> Figure:
     """Accuracy against something; each curve is (x, accuracy). `mark` is a place and its name."""
-    figure, (axis,) = new_figure(width=6.6, height=3.6)
-    axis.axhline(chance, color="0.6", linewidth=1, linestyle=":")
-    axis.annotate(
-        "chance",
-        (1, chance),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, 4),
-        textcoords="offset points",
-        ha="right",
-        color="0.4",
-    )
+    figure, (axis,) = new_figure(width=7.6, height=3.6)
     for (name, (x, accuracy)), marker in zip(curves.items(), MARKERS, strict=False):
         every = max(1, len(x) // 8)
         axis.plot(x, accuracy, label=name, marker=marker, markersize=4, markevery=every)
+    axis.axhline(chance, color="0.6", linewidth=1, linestyle=":", label="chance")
     if mark is not None:
         place, name = mark
-        axis.axvline(place, color="0.4", linewidth=1)
-        axis.annotate(
-            name,
-            (place, 0.04),
-            xycoords=("data", "axes fraction"),
-            xytext=(5, 0),
-            textcoords="offset points",
-            color="0.4",
-        )
+        axis.axvline(place, color="0.4", linewidth=1, label=name)
     axis.set(title=title, xlabel=xlabel, ylabel="share of right answers", ylim=(-0.02, 1.05))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
@@ -157,10 +145,10 @@ def plot_turns(
                 xytext=(0, 0),
                 arrowprops={"arrowstyle": "->", "color": colour, "linestyle": line, "lw": 2},
             )
-            x, y = (1.15 * vector).tolist()
+            x, y = (1.25 * vector).tolist()
             axis.text(x, y, name, color=colour, ha="center", va="center")
         score = f"score {(query @ key).item():.3f}"
-        reach = 1.45 * max(query.norm().item(), key.norm().item())
+        reach = 1.65 * max(query.norm().item(), key.norm().item())
         axis.set(title=f"{title}\n{score}", xlim=(-reach, reach), ylim=(-reach, reach))
         axis.set(xlabel="channel 0", ylabel="channel 1", aspect="equal")
     return figure

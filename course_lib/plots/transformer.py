@@ -9,10 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_lib.plots.style import new_figure
+from course_lib.plots.style import COLOURS, LINES, new_figure
 
 MARKERS = "osD^vPX"
 HATCHES = ("", "//", "..", "xx", "\\\\", "++")
+# The stacks the notebook compares; each looks the same in every figure.
+STACKS = (
+    "neither", "norms only", "residuals only", "post-norm", "pre-norm",
+    "norms only, positions added again",
+)  # fmt: skip
 PARTS = ("token_embedding", "position_embedding", "attention", "feed_forward", "norm", "head")
 
 
@@ -87,8 +92,8 @@ def readout_chart(
     figure, axes = new_figure(1, 2, width=4.8, height=3.6)
     for axis, lines, what in zip(axes, (token, position), ("token", "position"), strict=True):
         _lines(axis, lines)
-        _chance(axis, chance)
-        axis.set(title=f"Which {what} is it?", xlabel="blocks passed", ylim=(0, 1.05))
+        _guessing(axis, chance)
+        axis.set(title=f"Which {what} is it?", xlabel="blocks passed", ylim=(-0.12, 1.05))
         axis.set(ylabel="share read right")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -97,13 +102,9 @@ def readout_chart(
 def training_chart(losses: Mapping[str, Sequence[float]], guessing: float) -> Figure:
     """Losses while training, smoothed over ten steps, and the loss of somebody who guesses."""
     figure, (axis,) = new_figure(width=6.0, height=3.4)
-    for name, values in losses.items():
-        smooth = np.convolve(values, np.ones(10) / 10, mode="valid")
-        axis.plot(np.arange(len(smooth)) + 10, smooth, label=name)
-    axis.axhline(guessing, color="grey", linewidth=1)
-    axis.annotate(
-        "guessing", (1, guessing), xytext=(2, 3), textcoords="offset points", color="grey"
-    )
+    smoothed = {name: np.convolve(v, np.ones(10) / 10, mode="valid") for name, v in losses.items()}
+    _lines(axis, {name: dict(enumerate(values, 10)) for name, values in smoothed.items()})
+    _guessing(axis, guessing, above=True)
     axis.set(title="Does the stack learn?", xlabel="training step", ylabel="loss (nats per token)")
     axis.set(xlim=(0, None), ylim=(0, guessing * 1.15))
     axis.legend(loc="lower left")
@@ -114,17 +115,20 @@ def throughput_chart(
     tokens_per_second: Mapping[str, Mapping[int, float]], chain: Mapping[str, Mapping[int, int]]
 ) -> Figure:
     """Tokens a second against length, as measured, and products that wait for one another."""
-    figure, (speed, steps) = new_figure(1, 2, width=4.8)
+    figure, (speed, products) = new_figure(1, 2, width=4.8)
     _lines(speed, tokens_per_second)
     speed.set(title="Measured on this machine", ylabel="tokens a second")
-    _lines(steps, chain)
-    steps.set(title="Counted: the same on every machine", ylabel="matrix products in a row")
-    for axis, lines in ((speed, tokens_per_second), (steps, chain)):
+    _lines(products, chain)
+    products.set(title="Counted: the same on every machine", ylabel="matrix products in a row")
+    for axis, lines in ((speed, tokens_per_second), (products, chain)):
         lengths = list(next(iter(lines.values())))
         axis.set(xlabel="length (tokens)", xscale="log", yscale="log")
         axis.set_xticks(lengths, map(str, lengths))
         axis.minorticks_off()
         axis.legend()
+    low, high = speed.get_ylim()  # often within one power of ten: name steps in between
+    steps = [s * 10**p for p in range(1, 8) for s in (1, 2, 5) if low <= s * 10**p <= high]
+    speed.set_yticks(steps, [f"{step:,}" for step in steps])
     return figure
 
 
@@ -132,10 +136,10 @@ def recall_chart(accuracy: Mapping[str, Mapping[int, float]], chance: float) -> 
     """How often the token k steps back is recalled, against k."""
     figure, (axis,) = new_figure(width=6.0)
     _lines(axis, accuracy)
-    _chance(axis, chance)
+    _guessing(axis, chance)
     distances = list(next(iter(accuracy.values())))
     axis.set(title="Which token was it, k steps back?", xlabel="k", ylabel="share recalled")
-    axis.set(xscale="log", ylim=(0, 1.05))
+    axis.set(xscale="log", ylim=(-0.1, 1.05))
     axis.set_xticks(distances, map(str, distances))
     axis.minorticks_off()
     axis.legend(loc="center left")
@@ -162,19 +166,26 @@ def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
 
 
 def _lines(axis: Axes, lines: Mapping[str, Mapping[int, float]]) -> None:
-    for marker, (name, points) in zip(MARKERS, lines.items(), strict=False):
+    for number, (name, points) in enumerate(lines.items()):
         shown = {x: y for x, y in points.items() if math.isfinite(y) and y > 0}
         every = max(1, len(shown) // 8)
-        x, y = list(shown), list(shown.values())
-        axis.plot(x, y, label=name, marker=marker, markersize=5, markevery=every)
+        look = _look(name, number)
+        axis.plot(shown.keys(), shown.values(), label=name, markersize=5, markevery=every, **look)
 
 
-def _chance(axis: Axes, chance: float) -> None:
-    axis.axhline(chance, color="grey", linewidth=1)
-    place = (1, chance)
+def _look(name: str, number: int) -> dict[str, object]:
+    """The colour, line and marker of a stack, or of the `number`-th line of something else."""
+    number = STACKS.index(name) if name in STACKS else number
+    return {"color": COLOURS[number], "linestyle": LINES[number], "marker": MARKERS[number]}
+
+
+def _guessing(axis: Axes, level: float, above: bool = False) -> None:
+    """A line where somebody who guesses is, named on the side where no data are."""
+    axis.axhline(level, color="grey", linewidth=1)
+    place, offset = (1, level), (-2, 4 if above else -4)
     axis.annotate(
-        "guessing", place, xycoords=("axes fraction", "data"), xytext=(-2, 3), color="grey",
-        textcoords="offset points", ha="right",
+        "guessing", place, xycoords=("axes fraction", "data"), xytext=offset, color="grey",
+        textcoords="offset points", ha="right", va="bottom" if above else "top",
     )  # fmt: skip
 
 
