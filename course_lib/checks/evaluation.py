@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import secrets
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
@@ -70,8 +71,7 @@ def evaluate(
         return _failed(exercise, f"this is not a {kind}", explanation)
     if seed is None:
         seed = secrets.randbits(48) if hidden else 0
-    cases = list(exercise.make_cases(Draw(seed, hidden)))
-    expected = [attempt(case, exercise.reference, seconds=60) for case in cases]
+    cases, expected = _right_outcomes(exercise, seed, hidden)
     got = _attempts(exercise, cases, solution, exercise.forbids)
     wrong = [i for i, outcome in enumerate(got) if not _right(exercise, expected[i], outcome)]
     if not wrong:
@@ -100,6 +100,16 @@ def evaluate(
     )
 
 
+@lru_cache(maxsize=64)
+def _right_outcomes(
+    exercise: Exercise, seed: int, hidden: bool
+) -> tuple[list[Case], list[Outcome]]:
+    """The cases that follow from a seed, and what the reference makes of them. Kept: many
+    solutions meet the same cases, and every attempt works on copies."""
+    cases = list(exercise.make_cases(Draw(seed, hidden)))
+    return cases, [attempt(case, exercise.reference, seconds=None) for case in cases]
+
+
 def _attempts(
     exercise: Exercise, cases: list[Case], solution: Callable, forbids: tuple[str, ...] = ()
 ) -> list[Outcome]:
@@ -123,7 +133,7 @@ def _recognise(exercise: Exercise, cases: list[Case], got: list[Outcome]):
         return None
     inside = [(case, o) for case, o in zip(cases, got, strict=True) if not case.at_the_door]
     for misconception in exercise.misconceptions:
-        theirs = (attempt(case, misconception.solution) for case, _ in inside)
+        theirs = (attempt(case, misconception.solution, seconds=None) for case, _ in inside)
         if all(o.same_as(t, exercise.tolerance) for (_, o), t in zip(inside, theirs, strict=True)):
             return misconception
     return None

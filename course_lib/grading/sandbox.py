@@ -26,10 +26,11 @@ from typing import Literal
 
 import course_lib
 from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
-from course_lib.grading.remote import Session
+from course_lib.grading.remote import Session, SessionLost
 
 Level = Literal["bwrap", "container", "unsafe"]
 LEVELS: tuple[Level, ...] = ("bwrap", "container", "unsafe")
+SCRATCH = "/scratch"  # the one folder a submission can write into; not /tmp, where Python may be
 _PACKAGE = Path(course_lib.__file__).parent
 
 
@@ -37,8 +38,9 @@ _PACKAGE = Path(course_lib.__file__).parent
 def strongest_level() -> Level:
     """The strongest level that really works here, found by trying."""
     try:
-        Sandbox("bwrap").close()
-    except SandboxUnavailable:
+        with Sandbox("bwrap") as sandbox, sandbox.session() as session:
+            session.ask("names")
+    except (SandboxUnavailable, SessionLost):
         return "unsafe"
     return "bwrap"
 
@@ -134,7 +136,7 @@ class Sandbox:
 
 def _environment(level: Level, scratch: str) -> dict[str, str]:
     """What a submission sees of the environment: nothing but this."""
-    home = "/tmp" if level == "bwrap" else scratch
+    home = SCRATCH if level == "bwrap" else scratch
     return {
         "HOME": home,
         "TMPDIR": home,
@@ -185,6 +187,6 @@ def _bubblewrap() -> tuple[str, ...]:
     if (_PACKAGE / "checks" / "__pycache__").exists():  # the same once more, compiled
         command += ["--tmpfs", "/course/course_lib/checks/__pycache__"]
     command += ["--proc", "/proc", "--dev", "/dev"]
-    command += ["--perms", "1777", "--size", str(64 * 2**20), "--tmpfs", "/tmp"]
-    command += ["--remount-ro", "/course", "--chdir", "/tmp"]
+    command += ["--perms", "1777", "--size", str(64 * 2**20), "--tmpfs", SCRATCH]
+    command += ["--remount-ro", "/course", "--remount-ro", "/", "--chdir", SCRATCH]
     return tuple(command)

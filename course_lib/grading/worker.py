@@ -161,10 +161,11 @@ def _enter_namespaces() -> None:
 def _hide_and_drop() -> None:
     """An empty /proc, a scratch folder of limited size, and no way back to privileges."""
     _libc.mount(b"none", b"/", None, _MS_PRIVATE_REC, None)
-    for place, options in ((b"/proc", b"size=0,mode=555"), (b"/tmp", b"size=64m,mode=1777")):
-        if _libc.mount(b"tmpfs", place, b"tmpfs", 0, options) != 0:
+    scratch = os.environ["HOME"]
+    for place, options in (("/proc", b"size=0,mode=555"), (scratch, b"size=64m,mode=1777")):
+        if _libc.mount(b"tmpfs", place.encode(), b"tmpfs", 0, options) != 0:
             raise OSError(ctypes.get_errno(), "mount")
-    os.chdir("/tmp")
+    os.chdir(scratch)
     for capability in range(64):
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()

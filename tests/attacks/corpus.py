@@ -415,7 +415,7 @@ _hostile("asks for all memory", "x = bytearray(200 * 2**30)")
 _hostile("fills the memory", "x = []\nwhile True: x.append(bytearray(2**28))")
 _hostile(
     "fills the disk",
-    "with open('/tmp/x', 'wb') as f:\n    for _ in range(2000): f.write(bytes(2**20))",
+    "with open('x', 'wb') as f:\n    for _ in range(2000): f.write(bytes(2**20))",
 )
 _hostile("prints without end", "for _ in range(3_000_000): print('x' * 100)")
 _hostile(
