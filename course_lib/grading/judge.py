@@ -105,6 +105,7 @@ class _Judge:
         self.history: list[str] = []  # cells that have run, for a session that takes over
         self.sessions = contextlib.ExitStack()
         self.n_sessions = 0
+        self.second_chances: set[str] = set()  # exercises that ran out of time once
         self.session: Session | None = None
 
     def run(self) -> list[Verdict]:
@@ -228,9 +229,12 @@ class _Judge:
                 report = evaluate(exercise_id, solution, seed=seed, hidden=hidden)
             finally:
                 session.forbids, session.seconds = (), self.clock.call
-            if session.lost and not report.passed and self.n_sessions < MAX_SESSIONS:
-                if "finish" not in report.headline:  # an endless loop is the submission's own
-                    raise SessionLost(session.lost)
+            late = "finish" in report.headline
+            if late and exercise_id not in self.second_chances:
+                self.second_chances.add(exercise_id)  # a busy machine must not cost marks
+                raise SessionLost("it did not finish in time")
+            if session.lost and not report.passed and not late:
+                raise SessionLost(session.lost)
             if not (hidden and report.passed):
                 verdict.reports.append(report)
             verdict.headline = report.headline
