@@ -49,10 +49,10 @@ class PeakMemory(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        for tensor in _tensors((args, kwargs)):
+        for tensor in tensors_in((args, kwargs)):
             self._known.add(tensor.untyped_storage())  # made outside, or counted already
         result = operation(*args, **kwargs)
-        for tensor in _tensors(result):
+        for tensor in tensors_in(result):
             storage = tensor.untyped_storage()
             if storage not in self._known:  # a view shares what it looks at
                 self._known.add(storage)
@@ -65,5 +65,6 @@ class PeakMemory(TorchDispatchMode):
         self.live -= size
 
 
-def _tensors(tree: Any) -> list[Tensor]:
+def tensors_in(tree: Any) -> list[Tensor]:
+    """The tensors in lists, tuples and dicts, in order."""
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

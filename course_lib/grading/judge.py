@@ -11,6 +11,7 @@ import ast
 import builtins
 import contextlib
 import secrets
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from nbformat.v4 import new_output
 from course_lib.checks import CheckFailed, Report, evaluate, exercises
 from course_lib.checks.attempt import OutOfTime
 from course_lib.checks.evaluation import find_exercise
+from course_lib.grading.rebuild import defines, statements
 from course_lib.grading.remote import Session, SessionLost
 from course_lib.grading.sandbox import Sandbox
 
@@ -102,6 +104,12 @@ class _Judge:
         self.trusted: dict[str, Any] = {"__name__": "__judge__"}
         for statement in imports:
             exec(statement, self.trusted)  # noqa: S102 - the instructor's own imports
+        self.own = {  # what the answers define
+            name
+            for cell in self.notebook.cells
+            if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
+            for name in _top_level_names(cell.source)
+        }
         self.history: list[str] = []  # cells that have run, for a session that takes over
         self.sessions = contextlib.ExitStack()
         self.n_sessions = 0
@@ -198,16 +206,10 @@ class _Judge:
         session.seconds = self.clock.call
         tree = ast.parse(source)
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        own = {
-            name
-            for cell in self.notebook.cells
-            if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
-            for name in _top_level_names(cell.source)
-        }
         scope = dict(self.trusted, check=self.checker(verdict), evaluate=evaluate)
         for name in names:
             ours = name in ("check", "evaluate") or hasattr(builtins, name)
-            if ours or (name in self.trusted and name not in own):
+            if ours or (name in self.trusted and name not in self.own):
                 continue
             try:
                 scope[name] = session.ask("lookup", name=name)
@@ -246,7 +248,12 @@ class _Judge:
     def told(self, error: Exception, source: str) -> str:
         """What may be said of an error in a check cell: nothing of hidden tests."""
         line = next(
-            (f.tb_lineno for f in _frames(error) if f.tb_frame.f_code.co_filename == "<check>"), 0
+            (
+                number
+                for frame, number in traceback.walk_tb(error.__traceback__)
+                if frame.f_code.co_filename == "<check>"
+            ),
+            0,
         )
         before = "\n".join(source.splitlines()[:line])
         hidden = before.count("BEGIN HIDDEN TESTS") > before.count("END HIDDEN TESTS")
@@ -257,22 +264,11 @@ class _Judge:
         return f"{type(error).__name__}: {error}"[:500]
 
 
-def _frames(error: BaseException) -> Iterator[Any]:
-    frame = error.__traceback__
-    while frame is not None:
-        yield frame
-        frame = frame.tb_next
-
-
 def _top_level_names(source: str) -> set[str]:
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
-    kinds = ast.FunctionDef | ast.ClassDef
-    names = {node.name for node in body if isinstance(node, kinds)}
-    targets = [t for node in body if isinstance(node, ast.Assign) for t in node.targets]
-    return names | {target.id for target in targets if isinstance(target, ast.Name)}
+    assigned = [
+        t for node in statements(source) if isinstance(node, ast.Assign) for t in node.targets
+    ]
+    return {target.id for target in assigned if isinstance(target, ast.Name)} | defines(source)
 
 
 def _error(name: str, text: str, trace: str = "") -> NotebookNode:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +16,7 @@ from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
 from course_lib.grading.judge import imports_of, judge
 from course_lib.grading.rebuild import rebuild
 from course_lib.grading.release import released_from
-from course_lib.grading.sandbox import LEVELS, Level, Sandbox
-
-
-@cache
-def shared_sandbox(level: Level) -> Sandbox:
-    """One warm process for all submissions that this process grades."""
-    sandbox = Sandbox(level)
-    atexit.register(sandbox.close)
-    return sandbox
+from course_lib.grading.sandbox import LEVELS, shared_sandbox
 
 
 def _source_path(config: Config, resources: dict[str, Any]) -> Path:

@@ -30,7 +30,7 @@ def rebuild(
     result.cells = [NotebookNode(cell.copy()) for cell in released.cells]
     graded = {_grade_id(cell): cell for cell in released.cells if _grade_id(cell)}
     answers = {name for name, cell in graded.items() if cell.metadata.nbgrader.solution}
-    names = {name: _defines(graded[name].source) for name in answers}
+    names = {name: defines(graded[name].source) for name in answers}
     known_sources = {cell.source for cell in released.cells}
 
     found: dict[str, list[str]] = defaultdict(list)  # answers, in the order they were handed in
@@ -112,21 +112,25 @@ def _source(cell: NotebookNode) -> str:
     return source[:MAX_SOURCE]
 
 
-def _defines(source: str) -> frozenset[str]:
+def defines(source: str) -> frozenset[str]:
     """The functions and classes that a cell defines."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
     kinds = ast.FunctionDef | ast.ClassDef
-    return frozenset(node.name for node in body if isinstance(node, kinds))
+    return frozenset(node.name for node in statements(source) if isinstance(node, kinds))
+
+
+def statements(source: str) -> list[ast.stmt]:
+    """The statements of a cell that anybody may have written; none if it is no Python."""
+    try:
+        return ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
 
 
 def _recognised(
     source: str, names: dict[str, frozenset[str]], found: dict[str, list[str]]
 ) -> str | None:
     """The answer that a cell without a mark must be: it defines what only that cell defines."""
-    defined = _defines(source)
+    defined = defines(source)
     for name, expected in names.items():
         if expected and expected <= defined and not found[name]:
             return name

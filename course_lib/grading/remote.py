@@ -16,9 +16,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from course_lib.checks.attempt import Forbidden, OutOfTime
 from course_lib.grading import wire
+from course_lib.memory import tensors_in
 
 
 class SessionLost(Exception):
@@ -55,11 +57,11 @@ class Session:
         """
         if not self._busy.acquire(blocking=False):
             self.lost = "it was still busy"
+            raise SessionLost(self.lost)
         try:
             return self._ask(do, seconds or self.seconds, request)
         finally:
-            if self._busy.locked() and self.lost != "it was still busy":
-                self._busy.release()
+            self._busy.release()
 
     def _ask(self, do: str, seconds: float, request: dict[str, Any]) -> Any:
         if self.lost:
@@ -200,7 +202,7 @@ class RemoteCallable(Remote):
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         session = object.__getattribute__(self, "_session")
-        leaves = [t for t in _tensors((list(arguments), options)) if t.requires_grad]
+        leaves = [t for t in tensors_in((list(arguments), options)) if t.requires_grad]
         reply = session.ask(
             "call",
             target=self,
@@ -245,33 +247,15 @@ class _Call(torch.autograd.Function):
 
 def _with_gradients(session: Session, graph: int, value: Any, leaves: list[Tensor]) -> Any:
     """The value of a call, its tensors tied to the leaves that went in."""
-    outputs = [tensor for tensor in _tensors(value) if tensor.requires_grad]
+    outputs = [tensor for tensor in tensors_in(value) if tensor.requires_grad]
     # parameters inside the session want gradients even if no argument does
     anchor = torch.zeros((), requires_grad=True)
     tied = iter(_Call.apply(session, graph, outputs, anchor, *leaves))
 
-    def replaced(part: Any) -> Any:
-        if isinstance(part, Tensor):
-            return next(tied) if part.requires_grad else part
-        if isinstance(part, dict):
-            return {key: replaced(item) for key, item in part.items()}
-        if isinstance(part, list | tuple):
-            return type(part)(replaced(item) for item in part)
-        return part
+    def replaced(tensor: Tensor) -> Tensor:
+        return next(tied) if tensor.requires_grad else tensor
 
-    return replaced(value)
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in a tree, in the order in which they travel."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for pair in value.items():
-            yield from _tensors(pair)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
+    return tree_map_only(Tensor, replaced, value)
 
 
 def _make_like(mine: Any, theirs: Any) -> None:

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from course_lib.checks.attempt import OutOfTime, forbidding
 from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
 from course_lib.checks.exercise import peak_bytes
 from course_lib.grading import wire
+from course_lib.memory import tensors_in
 
 MIB = 2**20
 LIMITS = {
@@ -240,7 +241,7 @@ class Session:
             self.shell.showsyntaxerror = lambda *_, **__: None
             result = self.shell.run_cell(source, store_history=False)
         error = result.error_before_exec or result.error_in_exec
-        said = None if error is None else dict(_described(error), trace=_trace(error))
+        said = None if error is None else _with_trace(_described(error))
         return {"printed": printed.getvalue(), "error": said}
 
     def do_lookup(self, name: str) -> Any:
@@ -260,9 +261,9 @@ class Session:
             value = target(*arguments, **options)
         changed = [self.fingerprint(value) for value in (arguments, options)] != before
         graph = None
-        outputs = [t for t in _tensors(value) if t.requires_grad]
+        outputs = [t for t in tensors_in(value) if t.requires_grad]
         if outputs and differentiate:
-            inputs = [t for t in _tensors((arguments, options)) if t.requires_grad]
+            inputs = [t for t in tensors_in((arguments, options)) if t.requires_grad]
             self.n_graphs += 1
             graph = self.n_graphs
             self.graphs[graph] = (inputs, outputs)
@@ -359,18 +360,6 @@ def _ring(*_: Any) -> None:
     raise OutOfTime
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in a tree, in the order in which they travel."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for pair in value.items():
-            yield from _tensors(pair)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from _tensors(item)
-
-
 class _Printed(io.StringIO):
     """What a cell prints, up to a limit."""
 
@@ -394,12 +383,10 @@ def _described(error: BaseException) -> dict[str, Any]:
     return {"classes": classes[:20], "text": text, "frames": frames[-20:]}
 
 
-def _trace(error: BaseException) -> str:
-    """A traceback of the submission's own frames, as Python prints it."""
-    lines = []
-    for name, number, line in _described(error)["frames"]:
-        lines.append(f"line {number}, in {name}\n    {line}")
-    return "\n".join(lines)
+def _with_trace(described: dict[str, Any]) -> dict[str, Any]:
+    """Add a traceback of the submission's own frames, as Python prints it."""
+    lines = [f"line {number}, in {name}\n    {line}" for name, number, line in described["frames"]]
+    return dict(described, trace="\n".join(lines))
 
 
 def _guarded(reference: Callable) -> Callable:
