@@ -23,6 +23,9 @@ def changes(x):
 def asks(f):
     return f(3) + 1
 
+def applies(f, x):
+    return f(x)
+
 def fails(kind):
     raise kind
 
@@ -106,6 +109,12 @@ def test_modules_live_in_the_session(names):
     }
     layer(x).sum().backward()
     assert layer.linear.bias.grad.shape == (3,)
+
+
+def test_linear_layers_can_be_arguments(names):
+    for layer in (torch.nn.Linear(3, 2), torch.nn.Linear(4, 5, bias=False)):
+        x = torch.randn(7, layer.in_features)
+        assert torch.equal(names("applies")(layer, x), layer(x))
 
 
 def test_objects_have_attributes_and_methods(names):
