@@ -33,3 +33,6 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+
+# Learners' folders in the exchange are copied without links, under their owners' names.
+c.ExchangeFactory.collect = "course_lib.grading.collect.Collect"

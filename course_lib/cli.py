@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -185,6 +186,51 @@ def exercises() -> None:
     console.print(table)
 
 
+@app.command("fit-scaling")
+def fit_scaling(
+    file: Annotated[Path, typer.Argument(help="CSV with params, tokens or flops, and loss")],
+    budget: Annotated[float | None, typer.Option(help="training FLOPs to spend")] = None,
+    bootstrap: Annotated[int, typer.Option(help="refits for the intervals", min=0)] = 1000,
+    quick: Annotated[bool, typer.Option(help="only the most promising starts")] = False,
+    figure: Annotated[Path | None, typer.Option(help="where the figure goes")] = None,
+) -> None:
+    """Fit a scaling law to your own trainings: constants, intervals, the best use of a budget."""
+    from course_lib.plots.scaling import fit_chart
+    from course_lib.scaling import (
+        CONSTANTS,
+        compute_optimal,
+        fit_parametric,
+        middle,
+        parametric_loss,
+        read_runs,
+        screened_grid,
+    )
+
+    try:
+        runs = read_runs(file)
+        starts = screened_grid(*runs) if quick else None
+        console.print(f"Fitting {len(runs.n)} runs ...")
+        law = fit_parametric(*runs, bootstrap=bootstrap, starts=starts)
+        budget = budget or 10 * (6 * runs.n * runs.d).max().item()
+        n, d = compute_optimal(budget, law)
+        refits = [compute_optimal(budget, refit) for refit in law.refits]
+    except (OSError, ValueError) as error:
+        raise _stop(error) from None
+
+    table = Table("", "fit", "95 % from", "to", box=None)
+    rows = {name: (getattr(law, name), law.intervals.get(name)) for name in CONSTANTS}
+    rows["best parameters"] = (n, middle([n for n, _ in refits]) if refits else None)
+    rows["best tokens"] = (d, middle([d for _, d in refits]) if refits else None)
+    for name, (value, interval) in rows.items():
+        table.add_row(name, f"{value:.4g}", *(f"{end:.4g}" for end in interval or ()))
+    console.print(table)
+    loss = parametric_loss(n, d, law)
+    console.print(f"With {budget:.3g} FLOPs (6 N D) the law expects a loss of {loss:.4g}.")
+    figure = figure or file.with_suffix(".png")
+    fit_chart(runs, law).savefig(figure)
+    console.print(f"Figure: {figure}")
+
+
 # --- for instructors -----------------------------------------------------------------------
 
 
@@ -195,6 +241,61 @@ def release(folder: Annotated[Path, typer.Argument(help="where the learner's cop
 
     for path, written in write_copies(folder):
         console.print(f"{'written' if written else 'left as it is'}  {path}")
+
+
+@app.command()
+def grade(
+    assignment: Annotated[
+        str | None, typer.Argument(help="all that were handed in, if none")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="processes on this machine", min=1)] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="of Dask: tcp://host:8786")] = None,
+    level: Annotated[str | None, typer.Option(help="bwrap, container or unsafe")] = None,
+    folder: Annotated[Path, typer.Option(help="your course folder", resolve_path=True)] = Path(),
+) -> None:
+    """Grade all submissions into nbgrader's gradebook; run it again to go on or to regrade."""
+    from course_lib.grading.sandbox import SandboxUnavailable
+    from course_lib.grading.whole_class import Course
+
+    try:
+        course = Course(folder, level)
+        for name in [assignment] if assignment else course.assignments():
+            _print_class(name, list(_graded(course, name, jobs, scheduler)))
+    except (ValueError, ImportError, OSError, SandboxUnavailable) as error:
+        raise _stop(error) from None
+    except KeyboardInterrupt:
+        raise _stop("Stopped. What is graded stays; the same command goes on from here.") from None
+
+
+def _graded(course, assignment, jobs, scheduler):
+    """Grade an assignment under a progress bar."""
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from course_lib.grading.pool import decide_here, decide_on_cluster
+
+    decide_all = partial(decide_here, jobs=jobs)
+    if scheduler:
+        decide_all = partial(decide_on_cluster, scheduler=scheduler)
+    total = len(course.submitted(assignment))
+    yield from tqdm(course.grade(assignment, decide_all), desc=assignment, total=total)
+
+
+def _print_class(assignment, results) -> None:
+    """A line for each submission that a person should look at, and the counts."""
+    counts = Counter(result.state for result in results)
+    repaired = [result for result in results if result.repairs]
+    for result in repaired:
+        for line in result.repairs:
+            console.print(f"  {result.student}: {line}", markup=False)
+    for result in results:
+        if result.state == "refused":
+            console.print(f"  {result.student}: REFUSED, {result.reason}", markup=False)
+    console.print(
+        f"{assignment}: {len(results)} submissions; {counts['graded']} graded, "
+        f"{counts['unchanged']} unchanged, {counts['refused']} refused; {len(repaired)} repaired."
+    )
 
 
 # --- for authors ---------------------------------------------------------------------------

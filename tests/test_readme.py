@@ -62,6 +62,8 @@ def test_commands_run(command, course):
         workspace = ["--workspace", str(course / "workspace")]
         if arguments[0] in ("check", "submit", "progress"):
             arguments += workspace + ["--no-show"] * (arguments[0] == "submit")
+        if arguments[0] == "grade":
+            arguments += ["--folder", str(course)]
         if arguments[0] == "release":
             arguments[1] = str(course / arguments[1])
         result = CliRunner().invoke(app, arguments)

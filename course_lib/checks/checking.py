@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from course_lib.checks import progress
 from course_lib.checks.evaluation import evaluate
 from course_lib.checks.report import Report
+
+UNTRUSTED = (
+    "Not judged: nbgrader_config.py of the course was not loaded, so this ran in the submission's "
+    "own kernel, where a submission could say of itself that it is right. Run nbgrader in the "
+    "course's folder, with TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR=1, or `course grade`."
+)
 
 
 class CheckFailed(Exception):
@@ -25,9 +32,12 @@ def check(exercise_id: str, solution: Any, *, hidden: bool = False) -> None:
     more: this is what grading runs.
 
     Raises:
-        CheckFailed: the solution is not right; nbgrader counts this.
+        CheckFailed: the solution is not right; nbgrader counts this. Or nbgrader is grading in the
+            submission's own kernel, because its configuration did not load.
         ValueError: no exercise has this id.
     """
+    if os.environ.get("NBGRADER_EXECUTION") == "autograde":
+        raise CheckFailed(UNTRUSTED)
     report = evaluate(exercise_id, solution, hidden=hidden)
     progress.record(report)
     if not (hidden and report.passed):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 
 from course_lib.grading.judge import Clock, imports_of, judge
 from course_lib.grading.rebuild import rebuild
@@ -34,11 +35,26 @@ def corpus() -> list[Any]:
     return _module()["CORPUS"]
 
 
+def assignment() -> NotebookNode:
+    """The instructor's notebook that all of them are submissions of."""
+    return _module()["assignment"]()
+
+
+def bystander() -> Any:
+    """An honest submission."""
+    return _module()["BYSTANDER"]
+
+
+def submission(*described: Any) -> Any:
+    """A submission that is not in the corpus; see `Submission` there."""
+    return _module()["Submission"](*described)
+
+
 class Court:
     """A small assignment, and a sandbox to judge its submissions in. Use as a context manager."""
 
     def __init__(self, level: Level) -> None:
-        self.assignment = _module()["assignment"]()
+        self.assignment = assignment()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "small.ipynb"
             nbformat.write(self.assignment, path)
@@ -69,5 +85,4 @@ class Court:
 
     def bystander_is_untouched(self) -> bool:
         """Does an honest submission, judged after all others, get its marks?"""
-        bystander = _module()["BYSTANDER"]
-        return self.marks(bystander) == bystander.marks
+        return self.marks(bystander()) == bystander().marks

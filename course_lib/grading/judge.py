@@ -27,6 +27,8 @@ from course_lib.grading.remote import Session, SessionLost
 from course_lib.grading.sandbox import Sandbox
 
 SKIPPED_TAG = "experiment"
+# What a learner's code printed is not for MathJax to interpret.
+_NO_FORMULAS = '<div class="tex2jax_ignore mathjax_ignore">%s</div>'
 MAX_SESSIONS = 4  # the first one and three more
 
 
@@ -191,7 +193,7 @@ class _Judge:
         cell.outputs = [
             new_output(
                 "display_data",
-                {"text/plain": report.message, "text/html": report._repr_html_()},
+                {"text/plain": report.message, "text/html": _NO_FORMULAS % report._repr_html_()},
             )
             for report in verdict.reports
         ]

@@ -9,14 +9,14 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Enum
+from traitlets import Enum, Unicode
 from traitlets.config import Config
 
-from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
-from course_lib.grading.judge import imports_of, judge
+from course_lib.grading.case import Case, Findings, decide, write_down
+from course_lib.grading.door import only_plain_files
 from course_lib.grading.rebuild import rebuild
 from course_lib.grading.release import released_from
-from course_lib.grading.sandbox import LEVELS, shared_sandbox
+from course_lib.grading.sandbox import LEVELS
 
 
 def _source_path(config: Config, resources: dict[str, Any]) -> Path:
@@ -33,9 +33,15 @@ class Rebuild(NbGraderPreprocessor):
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
+        names = resources["nbgrader"]
+        directory = CourseDirectory(config=self.config)
+        submitted = directory.format_path(
+            directory.submitted_directory, names["student"], names["assignment"]
+        )
+        only_plain_files(Path(submitted))
         result, repairs = rebuild(nb, released_from(_source_path(self.config, resources)))
         for line in repairs:
-            self.log.info("%s: %s", resources["nbgrader"]["notebook"], line)
+            self.log.info("%s: %s", names["notebook"], line)
         return result, resources
 
 
@@ -45,17 +51,21 @@ class Judge(NbGraderPreprocessor):
     level = Enum(
         LEVELS, default_value="bwrap", help="how submissions are shut in; see the instructor's page"
     ).tag(config=True)
+    findings = Unicode(
+        "", help="a folder with what was found before; empty: judge anew every time"
+    ).tag(config=True)
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         source = nbformat.read(_source_path(self.config, resources), as_version=4)
         name = resources["nbgrader"]["notebook"]
-        module = next((m for m, n in NOTEBOOK_OF_MODULE.items() if n == name), None)
-        sandbox = shared_sandbox(self.level)
-        for verdict in judge(nb, imports_of(source), sandbox, module):
+        case = Case.of(nb, source, name, self.level)
+        found = Findings(Path(self.findings)).get(case.key) if self.findings else None
+        found = found or decide(case)
+        write_down(found, nb, case.key)
+        for grade_id, headline, seeds in found["log"]:
             self.log.info(
-                "%s: %s (%s; seeds of hidden cases: %s)",
-                verdict.grade_id, verdict.headline, self.level, verdict.seeds,
-            )  # fmt: skip
+                "%s: %s (%s; seeds of hidden cases: %s)", grade_id, headline, self.level, seeds
+            )
         return nb, resources

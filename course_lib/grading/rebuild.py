@@ -13,6 +13,8 @@ from collections import defaultdict
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from course_lib.grading.harmless import harmless
+
 MAX_SOURCE = 200_000  # characters of a cell
 MAX_OWN_CELLS = 500
 
@@ -64,6 +66,8 @@ def rebuild(
                                "one that was changed counts.")  # fmt: skip
             cell_in_result = result.cells[released.cells.index(cell)]
             cell_in_result.source = written[-1] if written else cell.source
+            if cell.cell_type != "code":
+                cell_in_result.source = harmless(cell_in_result.source)
         elif checks[name] == 0:
             repairs.append(f"The cell {name} was missing; it was put back.")
         elif checks[name] > 1:
@@ -86,8 +90,9 @@ def _insert_own(result: NotebookNode, own: dict[str | None, list[NotebookNode]])
     def add(place: str | None) -> None:
         nonlocal left
         for cell in own.get(place, [])[: max(left, 0)]:
-            make = new_code_cell if cell.cell_type == "code" else new_markdown_cell
-            cells.append(make(_source(cell)))
+            text = _source(cell)
+            is_code = cell.cell_type == "code"
+            cells.append(new_code_cell(text) if is_code else new_markdown_cell(harmless(text)))
             left -= 1
 
     first_import = next((i for i, c in enumerate(result.cells) if c.cell_type == "code"), 0)

@@ -25,9 +25,9 @@ _STEPS = (
 )
 
 
-def nbgrader_config() -> Config:
-    """The settings in `nbgrader_config.py`."""
-    return PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
+def nbgrader_config(folder: Path = ROOT) -> Config:
+    """The settings in a folder's `nbgrader_config.py`."""
+    return PyFileConfigLoader("nbgrader_config.py", path=str(folder)).load_config()
 
 
 def released_from(path: Path) -> NotebookNode:

@@ -222,3 +222,11 @@ def test_unknown_exercise():
 def test_an_id_can_be_used_once():
     with pytest.raises(ValueError, match="exists already"):
         Exercise(SOFTMAX, points=1, reference=attention.softmax)
+
+
+def test_a_kernel_that_grades_itself_is_told_so(monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    with pytest.raises(CheckFailed, match="Not judged"):
+        check(
+            "probability.greedy_next_token", exercises()["probability.greedy_next_token"].reference
+        )

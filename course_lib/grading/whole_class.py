@@ -1,0 +1,247 @@
+"""A whole class: every submission of an assignment judged, and nbgrader's gradebook filled.
+
+Judging is spread over processes (`pool.py`); the gradebook has one writer, this process, and what
+it writes goes through nbgrader's own `autograde`, which finds each case already decided. Stop it at
+any moment: the next run goes on where this one was.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.api import MissingEntry
+from nbgrader.apps import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from sqlalchemy.exc import SAWarning
+from traitlets.config import Config
+
+from course_lib.grading.case import Case, Findings
+from course_lib.grading.door import Refused, only_plain_files, read_submission, sane_name
+from course_lib.grading.pool import Decided
+from course_lib.grading.rebuild import rebuild
+from course_lib.grading.release import nbgrader_config, released_from
+from course_lib.grading.sandbox import LEVELS, Level
+
+FINDINGS = ".grading"  # the folder beside the gradebook
+JUDGE = "course_lib.grading.preprocessors.Judge"
+REBUILD = "course_lib.grading.preprocessors.Rebuild"
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What became of one student's submission."""
+
+    student: str
+    state: Literal["graded", "unchanged", "refused"]
+    reason: str = ""  # of a refusal
+    repairs: tuple[str, ...] = ()
+    score: float | None = None
+    max_score: float | None = None
+
+
+@dataclass
+class _Submission:
+    student: str
+    cases: list[Case]
+    repairs: tuple[str, ...]
+    missing: set[str] = field(default_factory=set)  # keys of cases that are not decided yet
+    refused: Refused | None = None
+
+
+class Course:
+    """An instructor's course folder: `nbgrader_config.py`, notebooks, submissions, gradebook.
+
+    Args:
+        folder: where nbgrader's commands would be run.
+        level: how submissions are shut in; the configuration's own (`c.Judge.level`) if not given.
+
+    Raises:
+        ValueError: the folder has no configuration, or one that would not use our judge.
+    """
+
+    def __init__(self, folder: Path, level: Level | None = None) -> None:
+        if not (folder / "nbgrader_config.py").exists():
+            raise ValueError(f"folder: expected one with an nbgrader_config.py, got {folder}")
+        config = Config(nbgrader_config(folder))
+        steps = str(config.Autograde)
+        if JUDGE not in steps or REBUILD not in steps:
+            raise ValueError(f"nbgrader_config.py: expected {REBUILD} and {JUDGE} in its Autograde")
+        if level not in (None, *LEVELS):
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}; got {level!r}")
+        if level:
+            config.Judge.level = level
+        self.level: Level = config.Judge.get("level", "bwrap")
+        self.findings = Findings(folder / FINDINGS)
+        config.Judge.findings = str(self.findings.folder)
+        config.CourseDirectory.root = str(folder)
+        self.directory = CourseDirectory(config=config)
+        self.api = NbGraderAPI(self.directory, config=config)
+
+    def assignments(self) -> list[str]:
+        """Those that somebody has handed in."""
+        return sorted({path.name for path in self.submitted("*") if path.is_dir()})
+
+    def submitted(self, assignment: str) -> list[Path]:
+        """The folders of all submissions of an assignment, in the order of the names."""
+        everybody = self.path("submitted", "x", "y").parent.parent
+        return sorted(everybody.glob(f"*/{assignment}"))
+
+    def path(self, stage: str, student: str, assignment: str) -> Path:
+        """The folder of a submission at one of nbgrader's stages, such as "submitted"."""
+        directory = getattr(self.directory, f"{stage}_directory")
+        return Path(self.directory.format_path(directory, student, assignment))
+
+    def sources(self, assignment: str) -> dict[str, NotebookNode]:
+        """The instructor's notebooks of an assignment, by name.
+
+        Raises:
+            ValueError: there is none, or it has not been released.
+        """
+        folder = self.path("source", ".", assignment)
+        found = {path.stem: nbformat.read(path, as_version=4) for path in folder.glob("*.ipynb")}
+        with self.api.gradebook as gradebook:
+            try:
+                gradebook.find_assignment(assignment)
+            except MissingEntry:
+                found = {}
+        if not found:
+            hint = f"nbgrader generate_assignment {assignment}"
+            raise ValueError(f"assignment: {assignment!r} has not been released; run: {hint}")
+        return found
+
+    def grade(
+        self, assignment: str, decide_all: Callable[[Iterable[Case]], Iterator[Decided]]
+    ) -> Iterator[Graded]:
+        """Grade every submission of an assignment, in the order of the students' names.
+
+        Args:
+            assignment: its name.
+            decide_all: judges the cases that are new; see `pool.py`.
+
+        Raises:
+            ValueError: the assignment has not been released.
+        """
+        sources = self.sources(assignment)
+        released = {
+            name: released_from(self.path("source", ".", assignment) / f"{name}.ipynb")
+            for name in sources
+        }
+        submissions = [
+            self._prepared(path.parent.name, assignment, sources, released)
+            for path in self.submitted(assignment)
+        ]
+        new = {case.key: case for s in submissions for case in s.cases if case.key in s.missing}
+        decided = decide_all(new.values())
+        for submission in submissions:
+            while submission.missing and not submission.refused:
+                case, finding = next(decided)
+                if not isinstance(finding, Refused):
+                    self.findings.put(case.key, finding)
+                for other in submissions:
+                    if case.key in other.missing:
+                        other.missing.discard(case.key)
+                        other.refused = finding if isinstance(finding, Refused) else other.refused
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SAWarning)  # nbgrader's own way with its database
+                graded = self._committed(submission, assignment)
+            yield graded
+
+    def _prepared(
+        self,
+        student: str,
+        assignment: str,
+        sources: dict[str, NotebookNode],
+        released: dict[str, NotebookNode],
+    ) -> _Submission:
+        folder = self.path("submitted", student, assignment)
+        cases, repairs = [], []
+        try:
+            sane_name(student)
+            only_plain_files(folder)
+            for name, source in sources.items():
+                submitted = read_submission(folder / f"{name}.ipynb")
+                notebook, lines = rebuild(submitted, released[name])
+                repairs += lines
+                _put_hidden_tests(notebook, source)
+                cases.append(Case.of(notebook, source, name, self.level))
+        except Refused as refused:
+            return _Submission(student, [], tuple(repairs), refused=refused)
+        missing = {case.key for case in cases if self.findings.get(case.key) is None}
+        return _Submission(student, cases, tuple(repairs), missing)
+
+    def _committed(self, submission: _Submission, assignment: str) -> Graded:
+        student = submission.student
+        if submission.refused:
+            return self._refused(student, assignment, str(submission.refused))
+        keys = {case.key for case in submission.cases}
+        state = "unchanged"
+        if not self._is_committed(student, assignment, keys):
+            result = self.api.autograde(assignment, student, force=True)
+            if not result["success"]:
+                return self._refused(student, assignment, _cause(result))
+            state = "graded"
+        with self.api.gradebook as gradebook:
+            found = gradebook.find_submission(assignment, student)
+            return Graded(
+                student, state, repairs=submission.repairs,
+                score=found.score, max_score=found.max_score,
+            )  # fmt: skip
+
+    def _is_committed(self, student: str, assignment: str, keys: set[str]) -> bool:
+        """Is what nbgrader wrote last made from the same cases, handed in at the same time?"""
+        submitted = self.path("submitted", student, assignment)
+        autograded = self.path("autograded", student, assignment)
+        stamps = [folder / "timestamp.txt" for folder in (submitted, autograded)]
+        mine, theirs = (path.read_text() if path.exists() else None for path in stamps)
+        written = set()
+        for path in autograded.glob("*.ipynb"):
+            notebook = json.loads(path.read_text(encoding="utf-8"))
+            written.add(notebook["metadata"].get("course", {}).get("key"))
+        if mine != theirs or written != keys:
+            return False
+        with self.api.gradebook as gradebook:
+            try:
+                gradebook.find_submission(assignment, student)
+            except MissingEntry:
+                return False
+        return True
+
+    def _refused(self, student: str, assignment: str, reason: str) -> Graded:
+        """No grade of an earlier time stays; formgrader shows that somebody has to look."""
+        try:
+            sane_name(student)
+        except Refused:
+            return Graded(student, "refused", reason)
+        with self.api.gradebook as gradebook:
+            gradebook.update_or_create_student(student)
+            found = gradebook.update_or_create_submission(assignment, student)
+            for grade in [grade for notebook in found.notebooks for grade in notebook.grades]:
+                grade.auto_score, grade.needs_manual_grade = None, True
+            gradebook.db.commit()
+        return Graded(student, "refused", reason)
+
+
+def _put_hidden_tests(notebook: NotebookNode, source: NotebookNode) -> None:
+    """Give a rebuilt submission's check cells the instructor's text, in place, as nbgrader does."""
+    texts = {
+        marks["grade_id"]: cell.source
+        for cell in source.cells
+        if (marks := cell.metadata.get("nbgrader", {})).get("locked") and marks.get("grade_id")
+    }
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        cell.source = texts.get(name, cell.source)
+
+
+def _cause(result: dict[str, str | bool]) -> str:
+    """The last line of nbgrader's log that says what was wrong."""
+    said = str(result.get("log") or "") + str(result.get("error") or "")
+    lines = [line for line in said.splitlines() if "Error" in line or "Refused" in line]
+    return lines[-1].strip() if lines else "nbgrader could not grade it"
