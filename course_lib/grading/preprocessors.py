@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,17 @@ def _source_path(config: Config, resources: dict[str, Any]) -> Path:
     return Path(folder) / f"{names['notebook']}.ipynb"
 
 
+@lru_cache(maxsize=8)
+def _both(path: Path, changed: int) -> tuple[NotebookNode, NotebookNode]:
+    """The instructor's notebook and the learner's copy, as of the last change; never altered."""
+    return nbformat.read(path, as_version=4), released_from(path)
+
+
+def _of(config: Config, resources: dict[str, Any]) -> tuple[NotebookNode, NotebookNode]:
+    path = _source_path(config, resources)
+    return _both(path, path.stat().st_mtime_ns)
+
+
 class Rebuild(NbGraderPreprocessor):
     """Put a submission back onto the notebook that was released."""
 
@@ -39,7 +51,7 @@ class Rebuild(NbGraderPreprocessor):
             directory.submitted_directory, names["student"], names["assignment"]
         )
         only_plain_files(Path(submitted))
-        result, repairs = rebuild(nb, released_from(_source_path(self.config, resources)))
+        result, repairs = rebuild(nb, _of(self.config, resources)[1])
         for line in repairs:
             self.log.info("%s: %s", names["notebook"], line)
         return result, resources
@@ -58,7 +70,7 @@ class Judge(NbGraderPreprocessor):
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
-        source = nbformat.read(_source_path(self.config, resources), as_version=4)
+        source, _ = _of(self.config, resources)
         name = resources["nbgrader"]["notebook"]
         case = Case.of(nb, source, name, self.level)
         found = Findings(Path(self.findings)).get(case.key) if self.findings else None

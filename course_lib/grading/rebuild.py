@@ -8,6 +8,7 @@ them have nothing to hold on to.
 from __future__ import annotations
 
 import ast
+import copy
 from collections import defaultdict
 
 from nbformat import NotebookNode
@@ -28,8 +29,7 @@ def rebuild(
         submitted: what a learner handed in; any notebook of format 4.
         released: the learner's copy as it was released.
     """
-    result = NotebookNode(released.copy())
-    result.cells = [NotebookNode(cell.copy()) for cell in released.cells]
+    result = copy.deepcopy(released)
     graded = {_grade_id(cell): cell for cell in released.cells if _grade_id(cell)}
     answers = {name for name, cell in graded.items() if cell.metadata.nbgrader.solution}
     names = {name: defines(graded[name].source) for name in answers}
