@@ -149,3 +149,30 @@ class MaskedLM(nn.Module):
         """Logits of the token at each position itself, not of the next; as `Encoder.forward`."""
         table = self.encoder.token_embedding if self.head is None else self.head
         return F.linear(self.encoder(ids, attention_mask, segment_ids), table.weight)
+
+
+@check_shapes
+def mean_pool(
+    hidden: Float[Tensor, "batch time width"], attention_mask: Shaped[Tensor, "batch time"]
+) -> Float[Tensor, "batch width"]:
+    """One vector for a whole text: the mean of its tokens' vectors, padding left out.
+
+    (What sentence embeddings are made of: Reimers and Gurevych 2019, section 3.)
+
+    Args:
+        hidden: an encoder's output.
+        attention_mask: 1 = token, 0 = padding.
+
+    Returns:
+        A row of zeros for a text without tokens.
+
+    Raises:
+        TypeError: `hidden` is not a float tensor, or `attention_mask` not a tensor.
+        ValueError: the shapes do not fit, or the mask holds other values than 0 and 1.
+    """
+    if not ((attention_mask == 0) | (attention_mask == 1)).all():
+        raise ValueError(f"attention_mask must hold only 0 and 1, got {attention_mask}")
+
+    real = attention_mask.bool()[:, :, None]  # [batch, time, 1]
+    total = hidden.masked_fill(~real, 0).sum(1)  # [batch, width]
+    return total / real.sum(1).clamp(min=1)

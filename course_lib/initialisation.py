@@ -9,7 +9,10 @@ from torch import nn
 
 
 def initialise(
-    model: nn.Module, generator: torch.Generator | None = None, n_residual: int = 1
+    model: nn.Module,
+    generator: torch.Generator | None = None,
+    n_residual: int = 1,
+    deviation: float = 0.02,
 ) -> None:
     """Draw new weights as GPT-2 and BERT do, in place: normal with deviation 0.02, biases 0.
 
@@ -21,17 +24,21 @@ def initialise(
         model: any module; its `nn.Linear` and `nn.Embedding` layers are drawn anew.
         generator: same seed, same weights; torch's own generator if not given.
         n_residual: how many layers add to the stream: two a block in GPT-2; 1 as in BERT.
+        deviation: 0.02 suits widths of about a thousand; 1 / sqrt(width) suits any, and in a narrow
+            model it is much larger.
 
     Raises:
-        ValueError: `n_residual` is below 1.
+        ValueError: `n_residual` is below 1, or `deviation` is negative.
     """
     if n_residual < 1:
         raise ValueError(f"n_residual must be at least 1, got {n_residual}")
+    if deviation < 0:
+        raise ValueError(f"deviation must not be negative, got {deviation}")
 
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             writes = name.endswith(("out_proj", "ffn_out"))
-            deviation = 0.02 / math.sqrt(n_residual) if writes else 0.02
-            nn.init.normal_(module.weight, std=deviation, generator=generator)
+            std = deviation / math.sqrt(n_residual) if writes else deviation
+            nn.init.normal_(module.weight, std=std, generator=generator)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from transformers import BertConfig, BertModel
 
-from course_lib.encoder import Encoder, EncoderConfig, MaskedLM
+from course_lib.encoder import Encoder, EncoderConfig, MaskedLM, mean_pool
 from course_lib.transformer import count_parameters
 
 CONFIG = EncoderConfig(vocab_size=31, max_length=12, width=24, n_layers=2, n_heads=3, ffn_width=40)
@@ -163,3 +163,42 @@ def test_bad_inputs():
         model(ids, segment_ids=torch.zeros(2, 3, dtype=torch.int64))
     with pytest.raises(ValueError, match="segment_ids"):
         model(ids, segment_ids=torch.full((2, 4), 2))
+
+
+# ------------------------------------------------------------------ mean_pool
+
+
+def test_mean_pool_by_hand():
+    hidden = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]], [[5.0, 5.0]] * 3])
+    pooled = mean_pool(hidden, torch.tensor([[1, 1, 0], [0, 0, 0]]))
+    assert pooled.tolist() == [[2.0, 4.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float32])
+def test_mean_pool_equals_one_text_at_a_time(dtype):
+    hidden = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0)).double()
+    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [1, 0, 1, 0, 0]])
+    expected = torch.stack([row[real.bool()].mean(0) for row, real in zip(hidden, mask)])
+    pooled = mean_pool(hidden, mask.to(dtype))
+    assert pooled.dtype == torch.float64
+    torch.testing.assert_close(pooled, expected)
+
+
+def test_mean_pool_looks_at_no_padding_not_even_at_nan():
+    hidden = torch.full((2, 3, 4), torch.nan)
+    hidden[0, :2] = 1.0
+    mask = torch.tensor([[1, 1, 0], [0, 0, 0]])
+    hidden.requires_grad_()
+    pooled = mean_pool(hidden, mask)
+    assert pooled.tolist() == [[1.0] * 4, [0.0] * 4]
+    pooled.sum().backward()
+    assert hidden.grad.isfinite().all()
+
+
+def test_bad_masks():
+    with pytest.raises(ValueError, match="attention_mask must hold only 0 and 1"):
+        mean_pool(torch.zeros(1, 2, 3), torch.tensor([[2, 1]]))
+    with pytest.raises(ValueError, match="attention_mask"):
+        mean_pool(torch.zeros(1, 2, 3), torch.ones(1, 3))
+    with pytest.raises(TypeError, match="hidden"):
+        mean_pool(torch.zeros(1, 2, 3).long(), torch.ones(1, 2))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import BertModel, BertTokenizerFast
 
+from course_lib.encoder import mean_pool
 from course_lib.pretrained import load_minilm, load_minilm_tokenizer, read_minilm
 from course_lib.pretrained import minilm as minilm_module
 from course_lib.tokenization import encode_pair_batch
@@ -41,6 +42,24 @@ def test_hidden_states_equal_transformers(minilm, reference, reference_tokenizer
     real = batch["attention_mask"].bool()
     assert not real.all()
     torch.testing.assert_close(got[real], expected[real], rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_sentence_embeddings_equal_transformers(minilm, reference, reference_tokenizer):
+    """Mean over real tokens, then length 1, as the model's card says; whatever the padding."""
+    model, _ = minilm
+    for side, to in (("right", None), ("right", 60), ("left", None)):
+        reference_tokenizer.padding_side = side
+        padding = True if to is None else "max_length"
+        batch = reference_tokenizer(SENTENCES, padding=padding, max_length=to, return_tensors="pt")
+        mask = batch["attention_mask"]
+        hidden = reference(**batch).last_hidden_state
+        expected = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        got = mean_pool(model(batch["input_ids"], mask), mask)
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-4)
+        normalize = torch.nn.functional.normalize
+        torch.testing.assert_close(normalize(got), normalize(expected), rtol=0, atol=1e-4)
+    reference_tokenizer.padding_side = "right"
 
 
 @torch.no_grad()
@@ -149,6 +168,19 @@ def test_config_that_does_not_fit(copy, change, says):
     path = copy / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ValueError, match=says):
+        load_minilm(copy)
+
+
+def test_tensor_of_another_shape(copy):
+    from safetensors.torch import load_file, save_file
+
+    path = copy / "model.safetensors"
+    tensors = load_file(path)
+    tensors["encoder.layer.3.output.dense.weight"] = torch.zeros(384, 7)
+    save_file(tensors, path)
+    with pytest.raises(
+        ValueError, match=r"blocks.3.ffn_out.weight: expected \(384, 1536\), got \(384, 7\)"
+    ):
         load_minilm(copy)
 
 
