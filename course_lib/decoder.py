@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -258,13 +259,11 @@ class DecoderLM(nn.Module):
         self, ids: Int64[Tensor, "batch time"], positions: Int64[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time width"]:
         """Ids to vectors: the token table, plus the position table if there is one."""
-        if self.position_embedding is None:
+        if self.position_embedding is None:  # "rope" comes in later, in the attention
             return self.token_embedding(ids)
-        if positions.max() >= self.config.max_length:
-            most = self.config.max_length
-            raise ValueError(
-                f"ids must have at most {most} tokens a row, got {positions.max() + 1}"
-            )
+        most, got = self.config.max_length, positions.max() + 1
+        if got > most:
+            raise ValueError(f"ids must have at most {most} tokens a row, got {got}")
         return self.token_embedding(ids) + self.position_embedding(positions)
 
     def unembed(self, x: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape vocab"]:
@@ -314,31 +313,83 @@ def decode_step(
             fit.
     """
     seen = seen_tokens(token, attention_mask, model.config.vocab_size)
-    if cache is None:
-        past = [None] * len(model.blocks)
-    elif len(cache.keys) != len(model.blocks) or len(cache.attention_mask) != len(token):
-        got = f"{len(cache.keys)} layers and {len(cache.attention_mask)} rows"
-        raise ValueError(
-            f"cache must have {len(model.blocks)} layers, {len(token)} rows, got {got}"
-        )
-    else:
-        past = zip(cache.keys, cache.values, strict=True)
+    if cache is not None:
+        layers, rows = len(model.blocks), len(token)
+        if len(cache.keys) != layers or len(cache.attention_mask) != rows:
+            got = f"{len(cache.keys)} layers and {len(cache.attention_mask)} rows"
+            raise ValueError(f"cache must have {layers} layers, {rows} rows, got {got}")
         seen = torch.cat([cache.attention_mask, seen], dim=1)  # [batch, source]
-
     positions, mask = positions_and_mask(seen, token.shape[1])
+
     x = model.embed(token, positions)  # [batch, time, width], the new tokens alone
     keys, values = [], []
-    for block, before in zip(model.blocks, past, strict=True):
+    for layer, block in enumerate(model.blocks):
         q, k, v = block.attention.project(block.norm1(x), positions)
-        if before is not None:
-            k = torch.cat([before[0], k], dim=2)  # [batch, kv_heads, source, d_k]
-            v = torch.cat([before[1], v], dim=2)
+        if cache is not None:
+            k = torch.cat([cache.keys[layer], k], dim=2)  # [batch, kv_heads, source, d_k]
+            v = torch.cat([cache.values[layer], v], dim=2)
         keys.append(k)
         values.append(v)
         x = x + block.attention.attend(q, k, v, mask)
         x = x + block.feed_forward(block.norm2(x))
     logits = model.unembed(model.norm(x[:, -1]))  # [batch, vocab]
     return logits, Cache(tuple(keys), tuple(values), seen)
+
+
+def n_parameters(config: DecoderConfig) -> int:
+    """How many numbers a decoder learns, counted without building it: `count_parameters` for every
+    option."""
+    width, ffn_width = config.width, config.ffn_width
+    kv_width = width // config.n_heads * (config.n_kv_heads or config.n_heads)
+    attention = 2 * width * width + 2 * width * kv_width
+    feed_forward = (3 if config.feed_forward == "swiglu" else 2) * width * ffn_width
+    biases = config.bias * (2 * width + 2 * kv_width + ffn_width + width)
+    norm = (2 if config.norm == "layer" else 1) * width
+    tables = config.vocab_size * (1 if config.tied else 2)
+    tables += config.max_length if config.positions == "learned" else 0
+    blocks = config.n_layers * (attention + feed_forward + biases + 2 * norm)
+    return blocks + norm + tables * width
+
+
+def inference_memory(
+    config: DecoderConfig, batch: int, length: int, bytes_per_value: float
+) -> dict[str, int]:
+    """What it takes to keep a model ready to write the next token of each text.
+
+    Args:
+        config: a decoder's sizes and parts.
+        batch: texts written at the same time.
+        length: tokens in each, the newest included; all are in the cache.
+        bytes_per_value: 4 for float32, 2 for float16, 0.5 for 4 bits.
+
+    Returns:
+        Bytes, rounded up:
+        `weights`: every parameter; does not grow with the texts.
+        `cache`: a key and a value for each token, in each layer.
+        `activations`: what one step computes at its widest, for one token of each text: the
+        stream, its normalised copy, and the longest vector made from them, which is the scores of
+        all heads, the hidden channels or the logits.
+        `total`: the sum.
+
+    Raises:
+        ValueError: `batch` or `length` is below 1, or `bytes_per_value` not above 0.
+    """
+    for name, number in {"batch": batch, "length": length}.items():
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number}")
+    if not bytes_per_value > 0:
+        raise ValueError(f"bytes_per_value must be above 0, got {bytes_per_value}")
+
+    d_k = config.width // config.n_heads
+    kv_heads = config.n_kv_heads or config.n_heads
+    longest = max(config.n_heads * length, config.ffn_width, config.vocab_size)
+    values = {
+        "weights": n_parameters(config),
+        "cache": config.n_layers * batch * length * 2 * kv_heads * d_k,
+        "activations": batch * (2 * config.width + longest),
+    }
+    memory = {part: math.ceil(count * bytes_per_value) for part, count in values.items()}
+    return memory | {"total": sum(memory.values())}
 
 
 def positions_and_mask(

@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from course_lib.attention import causal_mask, record_attention
-from course_lib.decoder import DecoderConfig, DecoderLM, decode_step
+from course_lib.decoder import (
+    DecoderConfig,
+    DecoderLM,
+    decode_step,
+    inference_memory,
+    n_parameters,
+)
 from course_lib.embeddings import input_embeddings
+from course_lib.memory import PeakMemory
 from course_lib.transformer import TransformerBlock, count_parameters
 
 GPT = DecoderConfig(vocab_size=23, max_length=16, width=24, n_layers=3, n_heads=4, ffn_width=40)
@@ -284,6 +291,75 @@ def test_learns_a_sequence_by_heart(config):
         loss.backward()
         optimizer.step()
     assert torch.equal(model(ids)[0, :-1].argmax(-1), ids[0, 1:])
+
+
+# ------------------------------------------------------------------ memory
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@every_kind
+@torch.no_grad()
+def test_memory_of_weights_and_cache_is_what_torch_allocates(config, dtype):
+    model = make_model(config).to(dtype)
+    batch, length = 3, 11
+    memory = inference_memory(config, batch, length, bytes_per_value=dtype.itemsize)
+    assert memory["weights"] == sum(p.nbytes for p in model.parameters())
+    _, cache = decode_step(model, random_ids(batch, length))
+    assert memory["cache"] == sum(t.nbytes for t in (*cache.keys, *cache.values))
+    assert memory["total"] == memory["weights"] + memory["cache"] + memory["activations"]
+    assert all(isinstance(value, int) for value in memory.values())
+
+
+@pytest.mark.parametrize("vocab_size", [23, 5000], ids=["few ids", "many ids"])
+@every_kind
+@torch.no_grad()
+def test_memory_of_activations_is_of_the_right_size(config, vocab_size):
+    config = replace(config, vocab_size=vocab_size)
+    model, batch = make_model(config), 4
+    _, cache = decode_step(model, random_ids(batch, 11))
+    with PeakMemory() as measured:
+        _, longer = decode_step(model, random_ids(batch, 1), cache)
+    copied = sum(t.nbytes for t in (*longer.keys, *longer.values))
+    computed = measured.peak - copied  # the cache grows by copying
+    counted = inference_memory(config, batch, 12, 4)["activations"]
+    assert counted <= computed < 3 * counted  # a few more small tensors are alive beside
+
+
+@every_kind
+@pytest.mark.parametrize("tied", [True, False])
+def test_n_parameters_are_those_of_the_built_model(config, tied):
+    config = replace(config, tied=tied)
+    assert n_parameters(config) == sum(p.numel() for p in make_model(config).parameters())
+
+
+def test_memory_by_hand():
+    config = replace(GPT, width=8, n_heads=2, n_layers=3, ffn_width=32, vocab_size=20)
+    memory = inference_memory(config, batch=2, length=5, bytes_per_value=0.5)
+    assert memory["cache"] == 2 * 3 * 2 * 5 * 8 // 2
+    assert memory["activations"] == 2 * (8 + 8 + 32) // 2
+    assert inference_memory(config, 2, 100, 1)["activations"] == 2 * (8 + 8 + 2 * 100)
+    assert memory["weights"] == math.ceil(count_parameters(config)["total"] / 2)
+
+
+def test_memory_of_a_model_too_large_for_this_machine():
+    config = replace(LLAMA, width=8192, n_layers=80, n_heads=64, n_kv_heads=8, ffn_width=28672)
+    config = replace(config, vocab_size=128_256)
+    memory = inference_memory(config, batch=1, length=8192, bytes_per_value=2)
+    assert memory["weights"] / 2 == pytest.approx(70.6e9, rel=0.01)  # Llama 3 70B
+    assert memory["cache"] == 8192 * 80 * 2 * 8 * 128 * 2
+
+
+@pytest.mark.parametrize(
+    ("batch", "length", "bytes_per_value", "says"),
+    [
+        (0, 1, 4, "batch must be at least 1, got 0"),
+        (1, 0, 4, "length must be at least 1, got 0"),
+        (1, 1, 0, "bytes_per_value must be above 0, got 0"),
+    ],
+)
+def test_bad_memory(batch, length, bytes_per_value, says):
+    with pytest.raises(ValueError, match=says):
+        inference_memory(GPT, batch, length, bytes_per_value)
 
 
 # ------------------------------------------------------------------ errors at the door

@@ -23,6 +23,8 @@ NOTEBOOK_OF_MODULE = {
     "attention": "03_attention",
     "transformer": "04_transformer_block",
     "encoder": "05_encoder_only",
+    "decoder": "06_decoder_only",
+    "encoder_decoder": "07_encoder_decoder",
 }
 
 
@@ -101,7 +103,7 @@ def evaluate(
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=24)
 def _right_outcomes(
     exercise: Exercise, seed: int, hidden: bool
 ) -> tuple[list[Case], list[Outcome]]:
@@ -141,7 +143,7 @@ def _recognise(exercise: Exercise, seed: int, hidden: bool, got: list[Outcome]):
     return None
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=5_000)
 def _their_outcome(
     exercise: Exercise, seed: int, hidden: bool, misconception: Misconception, number: int
 ) -> Outcome:

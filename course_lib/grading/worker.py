@@ -11,6 +11,7 @@ import ctypes
 import functools
 import gc
 import importlib
+import inspect
 import io
 import os
 import resource
@@ -331,7 +332,8 @@ class Session:
             return functools.partial(self.call_back, items[0])
         if kind == "built":  # an object of the course: class, arguments, weights
             module, name, arguments, state = (self.decoded(item, buffers) for item in items)
-            built = getattr(importlib.import_module(module), name)(**arguments)
+            # unwrapped: a reference of this notebook refuses to help a submission, not the judge
+            built = inspect.unwrap(getattr(importlib.import_module(module), name))(**arguments)
             if state is not None:
                 built.load_state_dict(state)
             return built

@@ -129,7 +129,7 @@ def _read_tokenizer(files: GGUFFile | Path) -> BPETokenizer:
 
 
 def _read_weights(files: GGUFFile | Path) -> tuple[dict[str, Tensor], DecoderConfig]:
-    return _read_safetensors(files) if isinstance(files, Path) else _read_gguf(files)
+    return read_llama_folder(files) if isinstance(files, Path) else _read_gguf(files)
 
 
 def _read_gguf(file: GGUFFile) -> tuple[dict[str, Tensor], DecoderConfig]:
@@ -158,7 +158,8 @@ def _read_gguf(file: GGUFFile) -> tuple[dict[str, Tensor], DecoderConfig]:
     return rename_tensors(tensors, "blk", GGUF_PARTS), config
 
 
-def _read_safetensors(folder: Path) -> tuple[dict[str, Tensor], DecoderConfig]:
+def read_llama_folder(folder: Path) -> tuple[dict[str, Tensor], DecoderConfig]:
+    """The weights, under our names, and the sizes of any LLaMA in transformers' form."""
     config_path, weights_path = folder / "config.json", folder / "model.safetensors"
     sizes = read_config(config_path, {"model_type": "llama", "hidden_act": "silu"})
     config = DecoderConfig(

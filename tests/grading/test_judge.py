@@ -6,6 +6,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course_lib.checks import evaluate
 from course_lib.checks.exercise import gradient_of, peak_bytes
+from course_lib.decoder import DecoderConfig, DecoderLM
 from course_lib.grading.judge import Clock, imports_of, judge
 from course_lib.grading.remote import SessionLost
 from course_lib.grading.sandbox import LEVELS, Sandbox, strongest_level
@@ -218,3 +219,15 @@ def test_a_missing_name_is_said(sandbox):
 def test_no_such_level():
     with pytest.raises(ValueError, match="level must be one of"):
         Sandbox("none")
+
+
+def test_a_model_of_the_exercises_own_class_can_be_an_argument(sandbox):
+    config = DecoderConfig(vocab_size=7, max_length=5, width=4, n_layers=1, n_heads=2, ffn_width=8)
+    model, ids = DecoderLM(config), torch.tensor([[1, 2]])
+    with sandbox.session() as session:
+        session.ask("begin", references=[("course_lib.decoder", "DecoderLM")])
+        session.ask("run", source=SOURCE + "\nfrom course_lib.decoder import DecoderLM\n")
+        applies = session.ask("lookup", name="applies")
+        assert torch.equal(applies(model, ids), model(ids))
+        with pytest.raises(RuntimeError, match="use your own"):
+            session.ask("lookup", name="DecoderLM")(config)
