@@ -25,10 +25,10 @@ class GradingFailed(Exception):
 
 @dataclass(frozen=True)
 class Mark:
-    """The marks for one exercise."""
+    """The marks for one exercise; a score of None is left to a person."""
 
     exercise: str
-    score: float
+    score: float | None
     max_score: float
 
 
@@ -47,10 +47,12 @@ def marks(api: NbGraderAPI, name: str, student: str) -> list[Mark]:
     order = list(exercise_of)
     with api.gradebook as gradebook:
         grades = gradebook.find_submission(name, student).notebooks[0].grades
+        judged = [grade for grade in grades if grade.name in exercise_of]
+        by_hand = [grade for grade in grades if grade.name not in exercise_of]
         return [
             Mark(exercise_of[grade.name], grade.score or 0.0, grade.max_score)
-            for grade in sorted(grades, key=lambda grade: order.index(grade.name))
-        ]
+            for grade in sorted(judged, key=lambda grade: order.index(grade.name))
+        ] + [Mark(grade.name, None, grade.max_score) for grade in by_hand]
 
 
 def submit(name: str, workspace: Path) -> tuple[list[Mark], Path]:
