@@ -25,6 +25,7 @@ NOTEBOOK_OF_MODULE = {
     "encoder": "05_encoder_only",
     "decoder": "06_decoder_only",
     "encoder_decoder": "07_encoder_decoder",
+    "decoding": "08_decoding",
 }
 
 
