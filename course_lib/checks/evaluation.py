@@ -26,6 +26,7 @@ NOTEBOOK_OF_MODULE = {
     "decoder": "06_decoder_only",
     "encoder_decoder": "07_encoder_decoder",
     "decoding": "08_decoding",
+    "pipeline": "11_project",
 }
 
 
@@ -199,7 +200,7 @@ def _explain_error(exercise: Exercise, error: BaseException) -> tuple[str, tuple
 def _not_written(exercise: Exercise, outcome: Outcome) -> Report:
     frame = learners_frame(outcome.error)
     name = frame[0] if frame else exercise.name
-    if name in (exercise.name, "__init__", "forward"):
+    if name in (exercise.name, "__init__", "__call__", "forward"):
         says = "Replace the line `raise NotImplementedError` by your code and run the cell again."
         return _failed(exercise, "not written yet", says)
     says = f"It calls `{name}`, which is not written yet: write that one first."

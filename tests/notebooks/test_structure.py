@@ -39,6 +39,12 @@ def code_of(source: str) -> str:
     return ast.unparse(definition)
 
 
+def read_by_a_person(cell) -> bool:
+    """A cell that a learner writes and a person marks, as in the project."""
+    marks = cell.metadata.get("nbgrader", {})
+    return bool(marks.get("grade") and marks.get("solution"))
+
+
 def test_every_notebook_has_exercises():
     assert set(NAMES) <= set(NOTEBOOK_OF_MODULE.values())
 
@@ -84,10 +90,24 @@ def test_no_other_graded_cells(name, notebooks):
     graded = {
         cell.metadata.nbgrader.grade_id
         for cell in notebooks[name].cells
-        if "nbgrader" in cell.metadata
+        if "nbgrader" in cell.metadata and not read_by_a_person(cell)
     }
     mine = [e for e in EXERCISES if NOTEBOOK_OF_MODULE[e.module] == name]
     assert graded == {g for e in mine for g in (e.grade_id, f"check-{e.grade_id}")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_read_by_a_person_stand_below_their_rubric(name, notebooks):
+    cells = notebooks[name].cells
+    for before, cell in zip(cells, cells[1:]):
+        if not read_by_a_person(cell):
+            continue
+        points = cell.metadata.nbgrader.points
+        assert not cell.metadata.nbgrader.locked
+        assert before.cell_type == "markdown"
+        assert f"({points} points, read by a person)" in before.source
+        assert points == 2 * before.source.count("\n| **")  # a line of the table gives up to 2
+        assert "BEGIN SOLUTION" in cell.source and "END SOLUTION" in cell.source
 
 
 @pytest.mark.parametrize("name", NAMES)
