@@ -17,7 +17,7 @@ test: .venv/test.ready lint
 	@echo "Running the tests of the package, the checks and the journeys ..."
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --numprocesses 2 --quiet
 	@echo "Executing every notebook and comparing its outputs ..."
-	@$(BIN)/python -m pytest notebooks --nbval --quiet
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest notebooks --nbval --quiet --numprocesses 2 --dist loadfile
 
 test-notebook: .venv/test.ready
 	@$(BIN)/python -m pytest notebooks/$(NAME)/$(NAME).ipynb --nbval
