@@ -26,6 +26,7 @@ NOTEBOOK_OF_MODULE = {
     "decoder": "06_decoder_only",
     "encoder_decoder": "07_encoder_decoder",
     "decoding": "08_decoding",
+    "in_context": "09_in_context_learning",
     "pipeline": "11_project",
 }
 
