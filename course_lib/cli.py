@@ -142,9 +142,11 @@ def submit(
         raise _stop(f"This notebook could not be graded. nbgrader said:\n{error}") from None
     table = Table("exercise", "points", box=None)
     for mark in marks:
-        table.add_row(mark.exercise, f"{mark.score:g} of {mark.max_score:g}")
+        got = "left to a person" if mark.score is None else f"{mark.score:g} of {mark.max_score:g}"
+        table.add_row(mark.exercise, got)
     console.print(table)
-    total, most = sum(m.score for m in marks), sum(m.max_score for m in marks)
+    judged = [mark for mark in marks if mark.score is not None]
+    total, most = sum(m.score for m in judged), sum(m.max_score for m in judged)
     console.print(f"{total:g} of {most:g} points. Feedback: {page}")
     if show:
         webbrowser.open(page.as_uri())
@@ -206,25 +208,39 @@ def fit_scaling(
         screened_grid,
     )
 
+    if budget is not None and not budget > 0:
+        raise _stop(f"budget must be above 0, got {budget}")
     try:
         runs = read_runs(file)
         starts = screened_grid(*runs) if quick else None
         console.print(f"Fitting {len(runs.n)} runs ...")
         law = fit_parametric(*runs, bootstrap=bootstrap, starts=starts)
-        budget = budget or 10 * (6 * runs.n * runs.d).max().item()
-        n, d = compute_optimal(budget, law)
-        refits = [compute_optimal(budget, refit) for refit in law.refits]
     except (OSError, ValueError) as error:
         raise _stop(error) from None
+    budget = 10 * (6 * runs.n * runs.d).max().item() if budget is None else budget
+    choices = []
+    for one in (law, *law.refits):
+        try:
+            choices.append(compute_optimal(budget, one))
+        except (ValueError, ArithmeticError) as error:  # more of something makes this law worse
+            choices.append(error)
 
     table = Table("", "fit", "95 % from", "to", box=None)
     rows = {name: (getattr(law, name), law.intervals.get(name)) for name in CONSTANTS}
-    rows["best parameters"] = (n, middle([n for n, _ in refits]) if refits else None)
-    rows["best tokens"] = (d, middle([d for _, d in refits]) if refits else None)
+    best, *others = choices
+    others = [choice for choice in others if isinstance(choice, tuple)]
+    if isinstance(best, tuple):
+        for i, name in enumerate(("best parameters", "best tokens")):
+            rows[name] = (best[i], middle([choice[i] for choice in others]) if others else None)
     for name, (value, interval) in rows.items():
         table.add_row(name, f"{value:.4g}", *(f"{end:.4g}" for end in interval or ()))
     console.print(table)
-    loss = parametric_loss(n, d, law)
+    if not isinstance(best, tuple):
+        raise _stop(f"No best choice by this law: {best}")
+    if len(others) < len(law.refits):
+        without = len(law.refits) - len(others)
+        console.print(f"{without} of {len(law.refits)} refits have no best choice; left out.")
+    loss = parametric_loss(*best, law)
     console.print(f"With {budget:.3g} FLOPs (6 N D) the law expects a loss of {loss:.4g}.")
     figure = figure or file.with_suffix(".png")
     fit_chart(runs, law).savefig(figure)

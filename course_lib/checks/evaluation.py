@@ -27,6 +27,7 @@ NOTEBOOK_OF_MODULE = {
     "encoder_decoder": "07_encoder_decoder",
     "decoding": "08_decoding",
     "in_context": "09_in_context_learning",
+    "scaling": "10_scaling",
     "pipeline": "11_project",
 }
 
