@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,6 +44,8 @@ def _types_differ(expected: Any, got: Any, where: str) -> Difference | None:
     says = f"{where} is {_article(_type_name(got))}; expected {_article(_type_name(expected))}"
     if isinstance(got, Tensor) and isinstance(expected, int | float):
         says += " (`.item()` turns a one-element tensor into a Python number)"
+    elif isinstance(got, np.generic) and isinstance(expected, int | float):
+        says += " (`.item()` turns a NumPy number into a Python one)"
     return Difference("type", says + ".")
 
 

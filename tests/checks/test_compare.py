@@ -30,7 +30,7 @@ def test_everything_equals_itself(tree):
         (1.0, None, "missing", "`return`"),
         (1, True, "type", "bool"),
         (1, 1.0, "type", "float"),
-        (1.0, np.float32(1.0), "type", "float32"),
+        (1.0, np.float32(1.0), "type", "NumPy number"),
         (1.0, tensor(1.0), "type", ".item()"),
         ([1], (1,), "type", "tuple"),
         (tensor([1.0]), [1.0], "type", "list"),
