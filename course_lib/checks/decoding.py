@@ -901,12 +901,14 @@ def _gradients(solution, model_seed, prompts, max_new_tokens):
 
 def _whole_texts(solution, model_seed, prompts, max_new_tokens, use_cache):
     """Whether the whole text is read at each step, by `model(...)`."""
-    model = _model(model_seed)
+    model, ids = _model(model_seed), torch.tensor(prompts)
     model.whole_texts = 0
-    ids, options = torch.tensor(prompts), {} if use_cache else {"use_cache": False}
+    options = {}
+    if not use_cache:  # then a model is what can be called
+        model, options = (lambda *arguments: _model(model_seed)(*arguments)), {"use_cache": False}
     for _ in islice(solution(model, ids, max_new_tokens=max_new_tokens, **options), 40):
         pass
-    return {"reads the whole text again at each step": model.whole_texts > 1}
+    return {"reads the whole text again at each step": _model(model_seed).whole_texts > 1}
 
 
 def _draws(solution, model_seed, prompt, filters, seed):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,8 @@ from torch.utils._pytree import tree_map_only
 from course_lib.checks.attempt import Forbidden, OutOfTime
 from course_lib.grading import wire
 from course_lib.memory import tensors_in
+
+MAX_STEPS = 100_000  # of a generator
 
 
 class SessionLost(Exception):
@@ -128,24 +131,36 @@ class Session:
                     return ["built", *(wire.encode(part, refer, buffers) for part in built)]
             if callable(value):
                 self._callbacks.append(value)
-                return ["mine", len(self._callbacks) - 1]
+                return ["mine", len(self._callbacks) - 1, _n_required(value)]
             public = {n: getattr(value, n) for n in dir(value) if not n.startswith("_")}
             return ["namespace", *(wire.encode(item, refer, buffers) for item in public.items())]
 
         return refer
 
 
+def _n_required(function: Callable) -> int:
+    """How many arguments a function must be given in order; some code looks before it calls."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # one that is written in C
+        return 1
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds and p.default is p.empty for p in parameters)
+
+
 def _recipe(value: Any) -> tuple[str, str, dict[str, Any], dict[str, Tensor] | None] | None:
     """(module, class, arguments, weights) of a linear layer or an object of `course_lib`: a config,
     or a model that is built from its config."""
-    kind = type(value)
+    # what a check derives for itself goes as what it derives from: the sandbox knows no checks
+    ours = (k for k in type(value).__mro__ if not k.__module__.startswith("course_lib.checks."))
+    kind = next(ours)
     module = kind.__module__
     if kind is nn.Linear:
         sizes = {name: getattr(value, name) for name in ("in_features", "out_features")}
         sizes["bias"] = value.bias is not None
         return "torch.nn", "Linear", sizes, dict(value.state_dict())
-    if not module.startswith("course_lib.") or module.startswith("course_lib.checks."):
-        return None  # the sandbox knows no checks
+    if not module.startswith("course_lib."):
+        return None
     if isinstance(value, nn.Module):
         if not dataclasses.is_dataclass(getattr(value, "config", None)):
             return None
@@ -183,10 +198,19 @@ class Remote:
         return length
 
     def __iter__(self) -> Iterator:
+        if object.__getattribute__(self, "_kind") == "generator":  # it computes as it is asked
+            for _ in range(MAX_STEPS):
+                step = self._ask("step")
+                if type(step) is not list or len(step) > 1:
+                    raise SessionLost("a step that makes no sense")
+                if not step:
+                    return
+                yield step[0]
+            raise ValueError(f"more than {MAX_STEPS} items")
         items = self._ask("items")
         if type(items) is not list:
             raise SessionLost("items that make no sense")
-        return iter(items)
+        yield from items
 
     def __repr__(self) -> str:
         return f"<a {object.__getattribute__(self, '_kind')} of the submission>"
@@ -267,7 +291,7 @@ def _make_like(mine: Any, theirs: Any) -> None:
     if isinstance(mine, Tensor) and isinstance(theirs, Tensor):
         if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
             mine.data = theirs.detach()
-        else:
+        elif not torch.equal(mine, theirs):  # an expanded one cannot even be written what it holds
             mine.data.copy_(theirs.detach())
     elif isinstance(mine, torch.Generator) and isinstance(theirs, torch.Generator):
         mine.set_state(theirs.get_state())

@@ -1,5 +1,8 @@
 """The judge and its stand-ins, at the level that works on this machine."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
@@ -27,8 +30,21 @@ def asks(f):
 def applies(f, x):
     return f(x)
 
+def counts(seen):
+    for number in range(5):
+        seen.append(number)
+        yield number
+
+def takes(f):
+    import inspect
+    return len(inspect.signature(f).parameters)
+
 def fails(kind):
     raise kind
+
+def pair(both):
+    x, generator = both
+    return torch.rand(3, generator=generator) + x.sum()
 
 def count(generator):
     return torch.rand(3, generator=generator)
@@ -116,6 +132,28 @@ def test_linear_layers_can_be_arguments(names):
     for layer in (torch.nn.Linear(3, 2), torch.nn.Linear(4, 5, bias=False)):
         x = torch.randn(7, layer.in_features)
         assert torch.equal(names("applies")(layer, x), layer(x))
+
+
+def test_a_generator_computes_as_it_is_asked(names):
+    seen = []
+    numbers = iter(names("counts")(seen))
+    assert [next(numbers), next(numbers)] == [0, 1]
+    assert list(numbers) == [2, 3, 4]
+    computed = []
+    lazy = iter(names("applies")(names("counts"), SimpleNamespace(append=computed.append)))
+    assert next(lazy) == 0 and computed == [0]
+
+
+def test_functions_tell_how_many_arguments_they_take(names):
+    assert names("takes")(lambda a: a) == 1
+    assert names("takes")(partial(lambda a, b, c=1: a, 1)) == 1
+    assert names("takes")(lambda a, b: a) == 2
+
+
+def test_an_expanded_tensor_can_be_an_argument(names):
+    x = torch.ones(1, 3).expand(4, -1)
+    generator = torch.Generator().manual_seed(0)  # it changes, so all arguments come back
+    names("applies")(names("pair"), (x, generator))
 
 
 def test_objects_have_attributes_and_methods(names):

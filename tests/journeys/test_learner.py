@@ -43,9 +43,9 @@ def test_solved_copy_gets_full_marks_under_hidden_checks(name, workspace, write,
     write(workspace / name / f"{name}.ipynb", solutions(name))
     marks, page = submit.submit(name, workspace)
     mine = [e for e in exercises().values() if NOTEBOOK_OF_MODULE[e.module] == name]
-    assert [(m.exercise, m.score, m.max_score) for m in marks] == [
-        (e.id, e.points, e.points) for e in mine
-    ]
+    judged = [(m.exercise, m.score, m.max_score) for m in marks if m.score is not None]
+    assert judged == [(e.id, e.points, e.points) for e in mine]
+    assert (len(marks) > len(judged)) == (name == "11_project"), "a person marks a part of this one"
     html = page.read_text(encoding="utf-8")
     assert all(f"{e.id}: right on all" in html for e in mine)
 
