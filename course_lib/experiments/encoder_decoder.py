@@ -266,6 +266,7 @@ def low_data_scores(
     pretrain_steps: int = 200,
     fine_tune_steps: int = 80,
     n_test: int = 200,
+    starts: Sequence[str] = STARTS,
 ) -> tuple[dict[str, list[dict[str, float]]], dict[str, float]]:
     """English to German below 1,000 from a few labelled pairs, after three different starts.
 
@@ -273,7 +274,7 @@ def low_data_scores(
     every one learns from the same pairs in the same way. Numbers of the test occur nowhere else.
 
     Returns:
-        (history of each pre-training, exact match after each of `STARTS`).
+        (history of each pre-training, exact match after each of `starts`).
     """
     learn, test = split_numbers(1000 - n_test, n_test, generator, limit=1000)
     labelled, test_pairs = ([translation(n) for n in some] for some in (learn[:n_labels], test))
@@ -297,7 +298,7 @@ def low_data_scores(
         return encode_pairs(draw(labelled, 32, generator), tokenizer)
 
     histories, scores = {}, {}
-    for start in STARTS:
+    for start in starts:
         model = new_model(tokenizer, generator)
         if start != "from scratch":
             texts = plain_texts(learn, start)
