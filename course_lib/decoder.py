@@ -21,7 +21,7 @@ from course_lib.attention import (
 )
 from course_lib.embeddings import apply_rope
 from course_lib.initialisation import initialise
-from course_lib.shapes import check_shapes
+from course_lib.shapes import check_shapes, check_sizes
 from course_lib.transformer import TransformerBlock, rms_norm, swiglu
 
 
@@ -69,14 +69,7 @@ class DecoderConfig:
     def __post_init__(self) -> None:
         sizes = ["vocab_size", "max_length", "width", "n_layers", "n_heads", "ffn_width"]
         sizes += ["n_kv_heads"] * (self.n_kv_heads is not None)
-        for name in sizes:
-            value = getattr(self, name)
-            if not isinstance(value, int):
-                raise TypeError(f"{name} must be an int, got {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.width % self.n_heads != 0:
-            raise ValueError(f"n_heads must divide the width {self.width}, got {self.n_heads}")
+        check_sizes(self, *sizes)
         if self.n_kv_heads is not None and self.n_heads % self.n_kv_heads != 0:
             raise ValueError(f"n_kv_heads must divide {self.n_heads} heads, got {self.n_kv_heads}")
         choices = {"positions": ("learned", "rope"), "norm": ("layer", "rms")}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from course_lib.attention import padding_mask
 from course_lib.embeddings import input_embeddings
 from course_lib.initialisation import initialise
-from course_lib.shapes import check_shapes
+from course_lib.shapes import check_shapes, check_sizes
 from course_lib.transformer import TransformerBlock
 
 
@@ -48,23 +48,8 @@ class EncoderConfig:
     norm_eps: float = 1e-12
 
     def __post_init__(self) -> None:
-        sizes = (
-            "vocab_size",
-            "max_length",
-            "width",
-            "n_layers",
-            "n_heads",
-            "ffn_width",
-            "n_segments",
-        )
-        for name in sizes:
-            value = getattr(self, name)
-            if not isinstance(value, int):
-                raise TypeError(f"{name} must be an int, got {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.width % self.n_heads != 0:
-            raise ValueError(f"n_heads must divide the width {self.width}, got {self.n_heads}")
+        sizes = ("vocab_size", "max_length", "width", "n_layers", "n_heads", "ffn_width")
+        check_sizes(self, *sizes, "n_segments")
 
 
 class Encoder(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from course_lib.attention import MultiHeadAttention, causal_mask, padding_mask
 from course_lib.embeddings import input_embeddings
 from course_lib.initialisation import initialise
-from course_lib.shapes import check_shapes
+from course_lib.shapes import check_shapes, check_sizes
 from course_lib.transformer import TransformerBlock
 
 
@@ -46,14 +46,8 @@ class EncoderDecoderConfig:
     pad_id: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "max_length", "width", "n_layers", "n_heads", "ffn_width"):
-            value = getattr(self, name)
-            if not isinstance(value, int):
-                raise TypeError(f"{name} must be an int, got {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.width % self.n_heads != 0:
-            raise ValueError(f"n_heads must divide the width {self.width}, got {self.n_heads}")
+        sizes = ("vocab_size", "max_length", "width", "n_layers", "n_heads", "ffn_width")
+        check_sizes(self, *sizes)
         if not isinstance(self.pad_id, int):
             raise TypeError(f"pad_id must be an int, got {self.pad_id!r}")
         if not 0 <= self.pad_id < self.vocab_size:

@@ -70,7 +70,19 @@ class LoRALinear(nn.Module):
         return merged
 
 
-class SequenceClassifier(nn.Module):
+class _Classifier(nn.Module):
+    """An encoder and one linear layer, a logit for each class."""
+
+    def __init__(
+        self, encoder: Encoder, n_classes: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.config.width, n_classes)
+        initialise(self.head, generator)
+
+
+class SequenceClassifier(_Classifier):
     """P(class | text): an encoder, the mean over its tokens, one linear layer.
 
     Args:
@@ -79,14 +91,6 @@ class SequenceClassifier(nn.Module):
         generator: draws the layer's weights.
     """
 
-    def __init__(
-        self, encoder: Encoder, n_classes: int, generator: torch.Generator | None = None
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.config.width, n_classes)
-        initialise(self.head, generator)
-
     def forward(
         self, ids: Int64[Tensor, "batch time"], attention_mask: Shaped[Tensor, "batch time"]
     ) -> Float[Tensor, "batch classes"]:
@@ -94,19 +98,11 @@ class SequenceClassifier(nn.Module):
         return self.head(mean_pool(self.encoder(ids, attention_mask), attention_mask))
 
 
-class TokenClassifier(nn.Module):
+class TokenClassifier(_Classifier):
     """P(class of each token | text): an encoder, and one linear layer at each position.
 
     Arguments as `SequenceClassifier`.
     """
-
-    def __init__(
-        self, encoder: Encoder, n_classes: int, generator: torch.Generator | None = None
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.config.width, n_classes)
-        initialise(self.head, generator)
 
     def forward(
         self, ids: Int64[Tensor, "batch time"], attention_mask: Shaped[Tensor, "batch time"]

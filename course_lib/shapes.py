@@ -45,6 +45,27 @@ def check_shapes(function: Function) -> Function:
     return checked
 
 
+def check_sizes(config: Any, *names: str) -> None:
+    """Check the sizes of a model's configuration: whole numbers from 1, a width of whole heads.
+
+    Args:
+        config: has `width` and `n_heads`.
+        names: the fields that are sizes, these two among them.
+
+    Raises:
+        TypeError: a size is not an int.
+        ValueError: a size is below 1, or `n_heads` does not divide `width`.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, int):
+            raise TypeError(f"{name} must be an int, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if config.width % config.n_heads != 0:
+        raise ValueError(f"n_heads must divide the width {config.width}, got {config.n_heads}")
+
+
 def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
     """Whether a tensor of `shape` stretches to the shape `to`: axes are matched from the last one
     on, and each is missing, of size 1, or of the right size."""

@@ -12,7 +12,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_lib.grading.judge import Clock, imports_of, judge
-from course_lib.grading.rebuild import rebuild
+from course_lib.grading.rebuild import put_hidden_tests, rebuild
 from course_lib.grading.release import released_from
 from course_lib.grading.sandbox import Level, Sandbox
 from course_lib.notebooks import ROOT
@@ -72,14 +72,7 @@ class Court:
         handed_in = submission.write(nbformat.reads(self._released, as_version=4))
         released = nbformat.reads(self._released, as_version=4)
         notebook, _ = rebuild(handed_in, released)
-        sources = {
-            cell.metadata.nbgrader.grade_id: cell.source
-            for cell in self.assignment.cells
-            if cell.metadata.get("nbgrader", {}).get("grade")
-        }
-        for cell in notebook.cells:  # hidden tests come back, as from nbgrader's gradebook
-            name = cell.metadata.get("nbgrader", {}).get("grade_id")
-            cell.source = sources.get(name, cell.source)
+        put_hidden_tests(notebook, self.assignment)  # as nbgrader does from its gradebook
         verdicts = judge(notebook, imports_of(self.assignment), self.sandbox, "probability", _CLOCK)
         return {verdict.grade_id: int(verdict.passed) for verdict in verdicts}
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Case:
         text = json.dumps(cells, sort_keys=True)
         return cls(text, tuple(imports_of(source)), module, level)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same for the same content, judged by the same code."""
         content = json.dumps([asdict(self), _code_of_the_course()], sort_keys=True)

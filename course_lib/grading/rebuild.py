@@ -117,6 +117,18 @@ def _source(cell: NotebookNode) -> str:
     return source[:MAX_SOURCE]
 
 
+def put_hidden_tests(notebook: NotebookNode, source: NotebookNode) -> None:
+    """Give a rebuilt submission's check cells the instructor's text, in place, as nbgrader does."""
+    texts = {
+        marks["grade_id"]: cell.source
+        for cell in source.cells
+        if (marks := cell.metadata.get("nbgrader", {})).get("locked") and marks.get("grade_id")
+    }
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        cell.source = texts.get(name, cell.source)
+
+
 def defines(source: str) -> frozenset[str]:
     """The functions and classes that a cell defines."""
     kinds = ast.FunctionDef | ast.ClassDef

@@ -25,7 +25,7 @@ from traitlets.config import Config
 from course_lib.grading.case import Case, Findings
 from course_lib.grading.door import Refused, only_plain_files, read_submission, sane_name
 from course_lib.grading.pool import Decided
-from course_lib.grading.rebuild import rebuild
+from course_lib.grading.rebuild import put_hidden_tests, rebuild
 from course_lib.grading.release import nbgrader_config, released_from
 from course_lib.grading.sandbox import LEVELS, Level
 
@@ -51,7 +51,7 @@ class _Submission:
     student: str
     cases: list[Case]
     repairs: tuple[str, ...]
-    missing: set[str] = field(default_factory=set)  # keys of cases that are not decided yet
+    missing: set[str] = field(default_factory=set)  # keys of cases that nobody has decided before
     refused: Refused | None = None
 
 
@@ -138,16 +138,18 @@ class Course:
             for path in self.submitted(assignment)
         ]
         new = {case.key: case for s in submissions for case in s.cases if case.key in s.missing}
-        decided = decide_all(new.values())
+        decided = decide_all(list(new.values()))
+        refused: dict[str, Refused] = {}  # by the key of a case
         for submission in submissions:
-            while submission.missing and not submission.refused:
+            while not new.keys().isdisjoint(submission.missing):
                 case, finding = next(decided)
-                if not isinstance(finding, Refused):
+                del new[case.key]
+                if isinstance(finding, Refused):
+                    refused[case.key] = finding
+                else:
                     self.findings.put(case.key, finding)
-                for other in submissions:
-                    if case.key in other.missing:
-                        other.missing.discard(case.key)
-                        other.refused = finding if isinstance(finding, Refused) else other.refused
+            for key in submission.missing & refused.keys():
+                submission.refused = refused[key]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", SAWarning)  # nbgrader's own way with its database
                 graded = self._committed(submission, assignment)
@@ -169,7 +171,7 @@ class Course:
                 submitted = read_submission(folder / f"{name}.ipynb")
                 notebook, lines = rebuild(submitted, released[name])
                 repairs += lines
-                _put_hidden_tests(notebook, source)
+                put_hidden_tests(notebook, source)
                 cases.append(Case.of(notebook, source, name, self.level))
         except Refused as refused:
             return _Submission(student, [], tuple(repairs), refused=refused)
@@ -226,18 +228,6 @@ class Course:
                 grade.auto_score, grade.needs_manual_grade = None, True
             gradebook.db.commit()
         return Graded(student, "refused", reason)
-
-
-def _put_hidden_tests(notebook: NotebookNode, source: NotebookNode) -> None:
-    """Give a rebuilt submission's check cells the instructor's text, in place, as nbgrader does."""
-    texts = {
-        marks["grade_id"]: cell.source
-        for cell in source.cells
-        if (marks := cell.metadata.get("nbgrader", {})).get("locked") and marks.get("grade_id")
-    }
-    for cell in notebook.cells:
-        name = cell.metadata.get("nbgrader", {}).get("grade_id")
-        cell.source = texts.get(name, cell.source)
 
 
 def _cause(result: dict[str, str | bool]) -> str:
