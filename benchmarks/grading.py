@@ -76,7 +76,9 @@ def make_course(folder: Path, n_students: int, stock: bool) -> None:
         for number, (name, (right, wrong, _)) in enumerate(BODIES.items()):
             is_right = student >> number & 1
             source = f"def {name}(x):\n    return {right if is_right else wrong}  # {student}"
-            cell = next(c for c in notebook.cells if c.metadata.nbgrader.get("grade_id") == name)
+            cell = next(
+                c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == name
+            )
             cell.source = source
         nbformat.write(notebook, submitted)
 
