@@ -1,16 +1,15 @@
 """How fast is a class graded? Against stock `nbgrader autograde`, on the same submissions.
 
-    python benchmarks/grading.py            # 20 submissions beside stock, then 200 alone
+    python benchmarks/grading.py    # about 11 minutes
 
 One assignment of eight small exercises with nine plain-assert check cells, so that both graders run
-the same cells. Whole commands are timed, start-up included. Writes `benchmarks/results/grading.md`.
+the same cells. Whole commands are timed. The course folder is a copy, with a gradebook of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import platform
+import os
 import shutil
 import statistics
 import subprocess
@@ -18,13 +17,14 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
 import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.api import Gradebook
-from tqdm import tqdm
+from side_by_side import Comparison, Fact, in_turn, save
 
 from course_lib.grading.sandbox import strongest_level
 from course_lib.notebooks import ROOT
@@ -86,9 +86,10 @@ def make_course(folder: Path, n_students: int, stock: bool) -> None:
 def run(folder: Path, *command: str) -> float:
     """Run a command of the course's Python in a folder; its seconds."""
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True
-    )
+    scripts = Path(sys.executable).parent  # nbgrader calls alembic, which is there
+    environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    line = [sys.executable, "-m", *command]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(f"{command} failed: {done.stderr[-2000:]}")
     return time.perf_counter() - start
@@ -115,91 +116,110 @@ class Memory(threading.Thread):
         self.done = threading.Event()
 
     def run(self) -> None:
-        while not self.done.wait(0.02):
-            for process in psutil.process_iter(["cmdline"]):
-                if "course_lib.grading.worker" not in (process.info["cmdline"] or []):
-                    continue
+        while not self.done.wait(0.05):
+            for process in psutil.Process().children(recursive=True):
                 try:
+                    if "course_lib.grading.worker" not in process.cmdline():
+                        continue
                     memory = process.memory_full_info()
-                except psutil.Error:
+                    in_session = "course_lib.grading.worker" in process.parent().cmdline()
+                except (psutil.Error, AttributeError):  # it has ended meanwhile
                     continue
                 self.zygote = max(self.zygote, memory.rss)
-                if process.parent() and "worker" in " ".join(process.parent().cmdline()):
+                if in_session:
                     self.session = max(self.session, memory.uss)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--students", type=int, default=20)
+    parser.add_argument("--more", type=int, default=100, help="for the cost of one more submission")
     parser.add_argument("--many", type=int, default=200)
     options = parser.parse_args()
-    n, many = options.students, options.many
-    rows: dict[str, list[float]] = {}
+    one, n, more, many = 1, options.students, options.more, options.many
     with tempfile.TemporaryDirectory() as where:
-        ours, stock, large = (Path(where) / name for name in ("ours", "stock", "large"))
-        make_course(ours, n, stock=False)
-        make_course(stock, n, stock=True)
+
+        def course(students: int, stock: bool) -> Path:
+            folder = Path(where) / f"{'stock' if stock else 'ours'}-{students}"
+            make_course(folder, students, stock)
+            return folder
+
+        stock = {students: course(students, stock=True) for students in (one, n)}
+        ours = {students: course(students, stock=False) for students in (n, more, many)}
+
+        def grade(folder: Path, *command: str) -> None:
+            forget_grades(folder)
+            run(folder, *command)
+
+        autograde = ("nbgrader", "autograde", "toy")
+        one_job = ("course_lib", "grade", "toy", "--jobs", "1")
+        two_jobs = ("course_lib", "grade", "toy", "--jobs", "2")
         ways = {
-            "stock `nbgrader autograde`": (stock, ["nbgrader", "autograde", "toy"]),
-            "`nbgrader autograde`, ours": (ours, ["nbgrader", "autograde", "toy"]),
-            "`course grade --jobs 1`": (ours, ["course_lib", "grade", "toy", "--jobs", "1"]),
-            "`course grade --jobs 2`": (ours, ["course_lib", "grade", "toy", "--jobs", "2"]),
+            "stock": partial(grade, stock[n], *autograde),
+            "stock, one": partial(grade, stock[one], *autograde),
+            "autograde": partial(grade, ours[n], *autograde),
+            "1 job": partial(grade, ours[n], *one_job),
+            "2 jobs": partial(grade, ours[n], *two_jobs),
+            "1 job, more": partial(grade, ours[more], *one_job),
+            "2 jobs, more": partial(grade, ours[more], *two_jobs),
         }
-        for _ in tqdm(range(options.repeats), desc="repeats"):
-            for way, (folder, command) in ways.items():
-                forget_grades(folder)
-                rows.setdefault(way, []).append(run(folder, *command))
-                if scores(folder) != scores(stock):
-                    raise RuntimeError(f"{way} gives other marks than stock nbgrader")
-        make_course(large, many, stock=False)
+        seconds = in_turn(ways, options.rounds, warm_up=0)
+        if not scores(stock[n]) == scores(ours[n]):
+            raise RuntimeError("other marks than stock nbgrader gives")
+        total = run(ours[many], *one_job)
+        again = run(ours[many], *one_job)
         watch = Memory()
         watch.start()
-        half_done: list[float] = []
-
-        def clock() -> None:
-            while not watch.done.wait(0.05):
-                if len(list(large.glob("autograded/*"))) >= many // 2:
-                    return half_done.append(time.perf_counter())
-
-        start = time.perf_counter()
-        threading.Thread(target=clock, daemon=True).start()
-        total = run(large, "course_lib", "grade", "toy", "--jobs", "2")
+        grade(ours[n], *one_job)
         watch.done.set()
-        first = half_done[0] - start
-        again = run(large, "course_lib", "grade", "toy", "--jobs", "2")
-    write(rows, n, many, first, total, again, watch)
 
+    def each_more(long: str, short: str, submissions: int) -> list[float]:
+        """Seconds of one more submission: what is left when the start is taken off."""
+        pairs = zip(seconds[long], seconds[short], strict=True)
+        return [(a - b) / submissions for a, b in pairs]
 
-def write(rows, n, many, first, total, again, watch) -> None:
-    """The table."""
-    lines = [
-        "# Grading",
-        "",
-        f"{n} submissions of one assignment (8 exercises, 9 check cells), whole commands, "
-        f"{len(next(iter(rows.values())))} runs in turn; the same marks from all. "
-        f"{platform.machine()}, {psutil.cpu_count()} cores, Python {platform.python_version()}, "
-        f"sandbox `{strongest_level()}`, {datetime.date.today()}.",
-        "",
-        "| way | seconds (median) | a submission | times stock's speed (each run) |",
-        "| --- | --- | --- | --- |",
-    ]
-    stock = next(iter(rows.values()))
-    for way, seconds in rows.items():
-        middle = statistics.median(seconds)
-        ratios = ", ".join(f"{s / t:.1f}" for s, t in zip(stock, seconds, strict=True))
-        lines.append(f"| {way} | {middle:.1f} | {middle / n:.2f} | {ratios} |")
-    lines += [
-        "",
-        f"{many} submissions with `--jobs 2`: {total:.0f} s, the first half in {first:.0f} s "
-        f"(start included), so 1,000 would take about {total / many * 1000 / 60:.0f} minutes. The "
-        f"same command again, with nothing changed: {again:.0f} s. The warm process takes "
-        f"{watch.zygote / 2**20:.0f} MiB, a submission's own at most {watch.session / 2**20:.0f} "
-        "MiB more.",
-    ]
-    path = Path(__file__).parent / "results" / "grading.md"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    stock_each = each_more("stock", "stock, one", n - one)
+    peer = "stock `nbgrader autograde`"
+    start = (
+        "a command's start, about {:.1f} s (Python, torch and nbgrader in two processes, torch in "
+        "the sandbox); stock starts in less and pays for each submission"
+    ).format(statistics.median(seconds["1 job"]) - n * statistics.median(
+        each_more("1 job, more", "1 job", more - n)
+    ))  # fmt: skip
+    whole = f"{n} submissions, whole command"
+    comparisons = [
+        Comparison(f"{whole}, `--jobs 1`", peer, seconds["1 job"], seconds["stock"], 13, start),
+        Comparison(f"{whole}, `--jobs 2`", peer, seconds["2 jobs"], seconds["stock"]),
+        Comparison(f"{whole}, our plug-ins in `nbgrader autograde`", peer, seconds["autograde"],
+                   seconds["stock"]),
+        Comparison("one more submission, `--jobs 1`", peer,
+                   each_more("1 job, more", "1 job", more - n), stock_each, 13),
+        Comparison("one more submission, `--jobs 2`", peer,
+                   each_more("2 jobs, more", "2 jobs", more - n), stock_each),
+    ]  # fmt: skip
+    each = [statistics.median(each_more("1 job, more", "1 job", more - n))]
+    each.append((total - statistics.median(seconds["1 job, more"])) / (many - more))
+    thousand = total + (1000 - many) * each[1]
+    save(
+        "grading",
+        "Grading a class",
+        comparisons,
+        facts=[
+            Fact(f"one more submission, from {n} to {more}", each[:1], "s"),
+            Fact(f"one more submission, from {more} to {many}", each[1:], "s"),
+            Fact(f"{many} submissions, `--jobs 1`, whole command", [total], "s"),
+            Fact("the same again, nothing changed", [again], "s"),
+            Fact("projected: 1,000 submissions", [thousand / 60], "min"),
+            Fact("memory of the warm process", [watch.zygote / 2**20], "MiB"),
+            Fact("memory of a submission's own process beside it", [watch.session / 2**20], "MiB"),
+        ],
+        notes=[
+            "An assignment of 8 exercises and 9 check cells of plain asserts, each submission "
+            f"wrong in another way; the same marks from both. Sandbox: `{strongest_level()}`. With one "
+            "job, one process judges while another writes the gradebook."
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from course_lib.notebooks import WORKSPACE
+from course_lib.review.commands import add_to as add_review_commands
+
+# nbformat imports jsonschema, which takes a second to compile grammars for addresses, in every
+# process that it is imported in. No notebook's schema has addresses, and it goes on without them.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The course, from a terminal.")
 console = Console(highlight=False, soft_wrap=True)
@@ -245,6 +251,9 @@ def fit_scaling(
     figure = figure or file.with_suffix(".png")
     fit_chart(runs, law).savefig(figure)
     console.print(f"Figure: {figure}")
+
+
+add_review_commands(app)  # review, quiz, practice, match, cards
 
 
 # --- for instructors -----------------------------------------------------------------------

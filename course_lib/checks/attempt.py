@@ -7,17 +7,19 @@ import copy
 import ctypes
 import io
 import linecache
+import pkgutil
 import sysconfig
 import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from course_lib.checks.compare import difference
 from course_lib.checks.exercise import Case
@@ -83,20 +85,36 @@ def _run_with_limit(work: Callable[[], Any], seconds: float) -> Outcome:
     return outcome[0] if outcome else Outcome(out_of_time=True)
 
 
+def _refusal(name: str) -> Callable:
+    def refuse(*_: Any, **__: Any):
+        raise Forbidden(f"this exercise builds what `{name}` does, so it must not call it")
+
+    return refuse
+
+
+class _Watch(TorchFunctionMode):
+    """Sees every call of torch in its thread, also by a name that was given to it before."""
+
+    def __init__(self, refusals: dict[Callable, Callable]) -> None:
+        super().__init__()
+        self.refusals = refusals
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return self.refusals.get(func, func)(*args, **(kwargs or {}))
+
+
 @contextlib.contextmanager
-def forbidding(names: tuple[str, ...]):
-    """While a solution runs, each of the named functions refuses to work."""
+def forbidding(names: tuple[str, ...]) -> Iterator[contextlib.AbstractContextManager]:
+    """While a solution runs, each of the named functions refuses to work.
 
-    def refusal(name: str) -> Callable:
-        def refuse(*_: Any, **__: Any):
-            raise Forbidden(f"this exercise builds what `{name}` does, so it must not call it")
-
-        return refuse
-
+    Yields:
+        A context manager, to be entered in the thread in which the solution runs.
+    """
+    watch = _Watch({pkgutil.resolve_name(name): _refusal(name) for name in names})
     with contextlib.ExitStack() as stack:
         for name in names:
-            stack.enter_context(mock.patch(name, refusal(name)))
-        yield
+            stack.enter_context(mock.patch(name, _refusal(name)))
+        yield watch if names else contextlib.nullcontext()
 
 
 def _run(work: Callable[[], Any]) -> Outcome:
@@ -128,7 +146,7 @@ def attempt(
     arguments = {name: _copied(value) for name, value in case.arguments.items()}
     printed = io.StringIO()
     with (
-        forbidding(forbids),
+        forbidding(forbids) as watch,
         warnings.catch_warnings(),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
@@ -136,7 +154,8 @@ def attempt(
         warnings.simplefilter("ignore")
 
         def work() -> Any:
-            return case.observe(solution, *arguments.values())
+            with watch:
+                return case.observe(solution, *arguments.values())
 
         outcome = _run(work) if seconds is None else _run_with_limit(work, seconds)
     changed = tuple(

@@ -40,7 +40,8 @@ def decide_here(cases: Iterable[Case], jobs: int = 1) -> Iterator[Decided]:
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     waiting, suspects = iter(cases), []
-    while batch := list(islice(waiting, jobs)):  # as long as nothing breaks, one pool does all
+    ahead = 2 * jobs  # so that nobody waits for work while the caller writes down what came out
+    while batch := list(islice(waiting, ahead)):  # as long as nothing breaks, one pool does all
         running: dict[Future, Case] = {}
         with _pool(jobs) as pool:
             try:

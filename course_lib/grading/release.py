@@ -1,42 +1,52 @@
-"""The learner's copies: the instructor's notebooks without solutions, hidden checks and outputs."""
+"""The learner's copies: the instructor's notebooks without solutions, hidden checks and outputs.
+
+nbgrader and nbformat take a second to import. They are imported where they work, so that
+`course start` is quick when all copies are there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-
-import nbformat
-from nbformat import NotebookNode
-from nbgrader import preprocessors
-from traitlets.config import Config, PyFileConfigLoader
+from typing import TYPE_CHECKING
 
 from course_lib.notebooks import NOTEBOOKS, ROOT, notebook_names, notebook_path
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from traitlets.config import Config
+
 # What `nbgrader generate_assignment` does to a notebook, less writing it into a gradebook.
 _STEPS = (
-    preprocessors.LockCells,
-    preprocessors.ClearSolutions,
-    preprocessors.ClearOutput,
-    preprocessors.CheckCellMetadata,
-    preprocessors.ClearHiddenTests,
-    preprocessors.ClearMarkScheme,
-    preprocessors.ComputeChecksums,
-    preprocessors.CheckCellMetadata,
+    "LockCells",
+    "ClearSolutions",
+    "ClearOutput",
+    "CheckCellMetadata",
+    "ClearHiddenTests",
+    "ClearMarkScheme",
+    "ComputeChecksums",
+    "CheckCellMetadata",
 )
 
 
 def nbgrader_config(folder: Path = ROOT) -> Config:
     """The settings in a folder's `nbgrader_config.py`."""
+    from traitlets.config import PyFileConfigLoader
+
     return PyFileConfigLoader("nbgrader_config.py", path=str(folder)).load_config()
 
 
 def released_from(path: Path) -> NotebookNode:
     """The learner's copy of an instructor's notebook."""
+    import nbformat
+    from nbgrader import preprocessors
+
     config = nbgrader_config()
     notebook = nbformat.read(path, as_version=4)
     resources = {"unique_key": path.stem, "metadata": {"name": path.stem}}
-    for step in _STEPS:
-        notebook, resources = step(config=config).preprocess(notebook, resources)
+    for name in _STEPS:
+        step = getattr(preprocessors, name)(config=config)
+        notebook, resources = step.preprocess(notebook, resources)
     return notebook
 
 
@@ -50,6 +60,8 @@ def release(folder: Path, source: Path = NOTEBOOKS) -> Iterator[tuple[Path, bool
         path = folder / name / f"{name}.ipynb"
         written = not path.exists()
         if written:
+            import nbformat
+
             path.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(released_from(notebook_path(name, source)), path)
         yield path, written

@@ -6,7 +6,8 @@ Three levels, and which one holds is tried, not believed:
   exercises' checks, notebooks, gradebook), an unprivileged user, and for every submission
   namespaces of its own within.
 - `container`: the process runs in a container or virtual machine that somebody else made (a
-  JupyterHub pod, for example). Limits only; the container has to keep the gradebook out.
+  JupyterHub pod, for example). Limits, and never root; the container has to keep the gradebook
+  out.
 - `unsafe`: a process of its own with limits, and all the rights of whoever grades.
 """
 
@@ -80,8 +81,9 @@ class Sandbox:
         self._control, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()
         descriptor = theirs.fileno()
-        isolated = "isolated" if level == "bwrap" else "shared"
-        python = [sys.executable, "-m", "course_lib.grading.worker", str(descriptor), isolated]
+        python = [sys.executable, "-m", "course_lib.grading.worker", str(descriptor), level]
+        if level == "container" and os.getuid() == 0:  # the worker becomes nobody
+            os.chmod(self._scratch.name, 0o1777)
         command = [*_bubblewrap(), *python] if level == "bwrap" else python
         try:
             self._process = subprocess.Popen(

@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.utils import rmtree
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
@@ -32,6 +33,12 @@ from course_lib.grading.sandbox import LEVELS, Level
 FINDINGS = ".grading"  # the folder beside the gradebook
 JUDGE = "course_lib.grading.preprocessors.Judge"
 REBUILD = "course_lib.grading.preprocessors.Rebuild"
+# Steps of nbgrader's that find nothing left to do in a notebook rebuilt on ours: they would cost
+# as much as everything else.
+IDLE = {
+    f"nbgrader.preprocessors.{name}"
+    for name in ("ClearOutput", "DeduplicateIds", "OverwriteKernelspec", "CheckCellMetadata")
+}
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,6 @@ class Graded:
     state: Literal["graded", "unchanged", "refused"]
     reason: str = ""  # of a refusal
     repairs: tuple[str, ...] = ()
-    score: float | None = None
-    max_score: float | None = None
 
 
 @dataclass
@@ -80,6 +85,8 @@ class Course:
         self.level: Level = config.Judge.get("level", "bwrap")
         self.findings = Findings(folder / FINDINGS)
         config.Judge.findings = str(self.findings.folder)
+        for steps in ("sanitize_preprocessors", "autograde_preprocessors"):
+            config.Autograde[steps] = [s for s in config.Autograde[steps] if s not in IDLE]
         config.CourseDirectory.root = str(folder)
         self.directory = CourseDirectory(config=config)
         self.api = NbGraderAPI(self.directory, config=config)
@@ -137,6 +144,8 @@ class Course:
             self._prepared(path.parent.name, assignment, sources, released)
             for path in self.submitted(assignment)
         ]
+        with self.api.gradebook as gradebook:
+            known = {s.student.id for s in gradebook.assignment_submissions(assignment)}
         new = {case.key: case for s in submissions for case in s.cases if case.key in s.missing}
         decided = decide_all(list(new.values()))
         refused: dict[str, Refused] = {}  # by the key of a case
@@ -152,7 +161,7 @@ class Course:
                 submission.refused = refused[key]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", SAWarning)  # nbgrader's own way with its database
-                graded = self._committed(submission, assignment)
+                graded = self._committed(submission, assignment, submission.student in known)
             yield graded
 
     def _prepared(
@@ -178,25 +187,20 @@ class Course:
         missing = {case.key for case in cases if self.findings.get(case.key) is None}
         return _Submission(student, cases, tuple(repairs), missing)
 
-    def _committed(self, submission: _Submission, assignment: str) -> Graded:
-        student = submission.student
+    def _committed(self, submission: _Submission, assignment: str, known: bool) -> Graded:
+        """Write what was found into the gradebook; `known`: an earlier run may have done so."""
+        student, repairs = submission.student, submission.repairs
         if submission.refused:
             return self._refused(student, assignment, str(submission.refused))
         keys = {case.key for case in submission.cases}
-        state = "unchanged"
-        if not self._is_committed(student, assignment, keys):
-            result = self.api.autograde(assignment, student, force=True)
-            if not result["success"]:
-                return self._refused(student, assignment, _cause(result))
-            state = "graded"
-        with self.api.gradebook as gradebook:
-            found = gradebook.find_submission(assignment, student)
-            return Graded(
-                student, state, repairs=submission.repairs,
-                score=found.score, max_score=found.max_score,
-            )  # fmt: skip
+        if known and self._is_written(student, assignment, keys):
+            return Graded(student, "unchanged", repairs=repairs)
+        result = self.api.autograde(assignment, student, force=True)
+        if not result["success"]:
+            return self._refused(student, assignment, _cause(result))
+        return Graded(student, "graded", repairs=repairs)
 
-    def _is_committed(self, student: str, assignment: str, keys: set[str]) -> bool:
+    def _is_written(self, student: str, assignment: str, keys: set[str]) -> bool:
         """Is what nbgrader wrote last made from the same cases, handed in at the same time?"""
         submitted = self.path("submitted", student, assignment)
         autograded = self.path("autograded", student, assignment)
@@ -206,14 +210,7 @@ class Course:
         for path in autograded.glob("*.ipynb"):
             notebook = json.loads(path.read_text(encoding="utf-8"))
             written.add(notebook["metadata"].get("course", {}).get("key"))
-        if mine != theirs or written != keys:
-            return False
-        with self.api.gradebook as gradebook:
-            try:
-                gradebook.find_submission(assignment, student)
-            except MissingEntry:
-                return False
-        return True
+        return mine == theirs and written == keys
 
     def _refused(self, student: str, assignment: str, reason: str) -> Graded:
         """No grade of an earlier time stays; formgrader shows that somebody has to look."""
@@ -221,6 +218,9 @@ class Course:
             sane_name(student)
         except Refused:
             return Graded(student, "refused", reason)
+        autograded = self.path("autograded", student, assignment)
+        if autograded.exists():
+            rmtree(autograded)
         with self.api.gradebook as gradebook:
             gradebook.update_or_create_student(student)
             found = gradebook.update_or_create_submission(assignment, student)

@@ -120,6 +120,11 @@ def test_forbidden_calls(softmax):
     assert torch.softmax(torch.zeros(2), 0).tolist() == [0.5, 0.5]  # free again afterwards
 
 
+@pytest.mark.parametrize("kept", [torch.softmax, torch.nn.functional.softmax, torch.Tensor.softmax])
+def test_forbidden_calls_under_another_name(kept):
+    assert "it calls what you are asked to build" in told(lambda x, dim: kept(x, dim))
+
+
 def test_misconception_by_name_with_the_smallest_failing_input():
     def softmax(x, dim):
         return x.exp() / x.exp().sum(dim, keepdim=True)

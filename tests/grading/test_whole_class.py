@@ -1,11 +1,13 @@
 """A class is graded: every submission gets a grade or a reason, whatever is killed on the way."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
+from random import Random
 
 import nbformat
 import psutil
@@ -100,20 +102,68 @@ def test_a_case_that_kills_every_judge_is_refused(monkeypatch):
     assert same is case and isinstance(finding, Refused) and "killed" in str(finding)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
-def test_the_command_is_killed_and_goes_on(course_folder, hand_in):
+def test_a_grade_comes_back_after_a_refusal(course_folder, hand_in):
+    hand_in("ada", HONEST)
+    assert states(course_folder) == {"ada": "graded"}
+    shutil.rmtree(course_folder / ".grading")
+    refuse = lambda cases: ((case, Refused("no judge today")) for case in cases)  # noqa: E731
+    assert states(course_folder, refuse) == {"ada": "refused"}
+    assert scores(course_folder) == {"ada": None}
+    assert states(course_folder) == {"ada": "graded"}
+    assert scores(course_folder) == {"ada": 2}
+
+
+def test_the_same_as_nbgraders_own_command(course_folder, hand_in):
+    """`course grade` leaves out steps of nbgrader's that would find nothing to do."""
+    for student, name in {"ada": "copied a check cell", "bob": "replaces check"}.items():
+        hand_in(student, BY_NAME[name])
+
+    def written():
+        found = {}
+        for path in course_folder.glob("autograded/*/small/small.ipynb"):
+            notebook = nbformat.read(path, as_version=4)
+            notebook.metadata.pop("course", None)  # the key, which nbgrader's own command has too
+            for cell in notebook.cells:
+                cell.metadata.get("course", {}).pop("seeds", None)
+                del cell["id"]  # drawn anew for cells that the instructor's notebook lacks
+            found[path.parts[-3]] = notebook
+        return found
+
+    assert set(states(course_folder).values()) == {"graded"}
+    ours, our_scores = written(), scores(course_folder)
+    command = [sys.executable, "-m", "nbgrader", "autograde", "small", "--force"]
+    done = subprocess.run(command, cwd=course_folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert written() == ours and len(ours) == 2
+    assert scores(course_folder) == our_scores == {"ada": 2, "bob": 0}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_whatever_is_killed_no_grade_is_lost_or_doubled(course_folder, hand_in):
+    """A worker, or the whole command, at random moments; `COURSE_KILLS=10` tries more of them."""
     students = [f"s{i}" for i in range(8)]
-    for student in students:
-        hand_in(student, HONEST)
     command = [sys.executable, "-m", "course_lib", "grade", "small", "--jobs", "2"]
-    for seconds in (6, 9):  # once while workers start, once while they judge
+    random = Random(0)
+    for _ in range(int(os.environ.get("COURSE_KILLS", "2"))):
+        for student in random.sample(students, 4) if scores(course_folder) else students:
+            hand_in(student, HONEST)
+            (course_folder / "submitted" / student / "small" / "timestamp.txt").write_text(
+                f"2026-01-01 00:00:{random.randrange(60):02} UTC"
+            )  # handed in once more: there is something to do
+        shutil.rmtree(course_folder / ".grading", ignore_errors=True)
         run = subprocess.Popen(command, cwd=course_folder, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
+        time.sleep(random.uniform(1, 10))
         children = psutil.Process(run.pid).children(recursive=True) if run.poll() is None else []
+        workers = [p for p in children if "spawn_main" in " ".join(p.cmdline())]
+        if workers and random.random() < 0.5:
+            workers[0].kill()
+            assert run.wait(timeout=120) == 0, "it goes on with other workers"
+            assert scores(course_folder) == dict.fromkeys(students, 2)
         run.kill()
         run.wait()
         gone, alive = psutil.wait_procs(children, timeout=20)
         assert not alive, "workers and sandboxes end with the command"
+        assert set(scores(course_folder).values()) <= {2, None}
     done = subprocess.run(command, cwd=course_folder, capture_output=True, text=True)
     assert done.returncode == 0 and "8 submissions" in done.stdout, done.stderr
     assert scores(course_folder) == dict.fromkeys(students, 2)
