@@ -216,8 +216,8 @@ def main() -> None:
         ],
         notes=[
             "An assignment of 8 exercises and 9 check cells of plain asserts, each submission "
-            f"wrong in another way; the same marks from both. Sandbox: `{strongest_level()}`. With one "
-            "job, one process judges while another writes the gradebook."
+            f"wrong in another way; the same marks from both. Sandbox: `{strongest_level()}`. With "
+            "one job, one process judges while another writes the gradebook."
         ],
     )
 
