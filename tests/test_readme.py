@@ -23,6 +23,7 @@ COMMANDS = [
     for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
+REVIEW = ("review", "quiz", "practice", "match", "cards")
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +61,15 @@ def test_commands_run(command, course):
         arguments = ["--dry-run", *arguments]
     elif program == ".venv/bin/course":
         workspace = ["--workspace", str(course / "workspace")]
-        if arguments[0] in ("check", "submit", "progress"):
+        if arguments[0] in ("check", "submit", "progress", *REVIEW):
             arguments += workspace + ["--no-show"] * (arguments[0] == "submit")
         if arguments[0] == "grade":
             arguments += ["--folder", str(course)]
         if arguments[0] == "release":
             arguments[1] = str(course / arguments[1])
-        result = CliRunner().invoke(app, arguments)
+        if arguments[0] == "cards":
+            arguments[2] = str(course / arguments[2])
+        result = CliRunner().invoke(app, arguments, input="q\n")
         assert result.exit_code == 0, result.output
         return
     else:
