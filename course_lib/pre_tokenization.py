@@ -1,7 +1,8 @@
 """Cutting text into words before a tokenizer cuts words into tokens (notebook 01).
 
 Where letters, numbers and white space begin and end is a question of Unicode tables; we use those
-of the `tokenizers` library, so that every word is cut where that library cuts it.
+of the `tokenizers` library, so that every word is cut where that library cuts it. In ASCII there is
+nothing to look up, so Python's own regular expressions cut there: the same words, much sooner.
 """
 
 from __future__ import annotations
@@ -20,6 +21,30 @@ _GPT2_WORDS = pre_tokenizers.Split(Regex(GPT2_PATTERN), behavior="isolated")
 _SINGLE_DIGITS = pre_tokenizers.Digits(individual_digits=True)
 _DIGITS_THEN_WORDS = pre_tokenizers.Sequence([_SINGLE_DIGITS, _GPT2_WORDS])
 
+_SPACE = r"[^\S\x1c-\x1f]"  # four signs are white space to Python, but not to the library
+_NOT_ASCII = r"[^\s\x00-\x7f]"
+
+
+def _chunks(numbers: str, after_blanks: str) -> re.Pattern[str]:
+    """Cuts a text into words of ASCII, and longer chunks with some other sign in them.
+
+    A chunk ends where white space begins: there a word ends, whatever follows.
+    """
+    return re.compile(
+        rf"""
+        '(?:[stmd]|re|ve|ll)
+      | (?: \ ?(?: [A-Za-z]++ | [\x00-\x08\x0e-\x1f!-/:-@\[-`{{-\x7f]++ ) | {numbers} )
+        (?! {_NOT_ASCII} )
+      | (?: \ ?[\x00-\x08\x0e-\x1f!-\x7f]*+ | {_SPACE}++ ) {_NOT_ASCII} [\S\x1c-\x1f]*+  # a chunk
+      | {_SPACE}+(?={after_blanks}) | {_SPACE}
+        """,
+        re.VERBOSE,
+    )
+
+
+_GPT2_CHUNKS = _chunks(r"\ ?[0-9]++", rf"{_SPACE}|\Z")
+_DIGITS_THEN_CHUNKS = _chunks("[0-9]", rf"[0-9]|{_SPACE}|\Z")
+
 _BERT_NORMALIZER = normalizers.BertNormalizer(
     clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True
 )
@@ -36,11 +61,29 @@ def pre_tokenize(text: str, split_digits: bool = False) -> list[str]:
     Raises:
         TypeError: `text` is not a str.
     """
+    splitter = _DIGITS_THEN_WORDS if split_digits else _GPT2_WORDS
+    words = []
+    for chunk in chunks(text, split_digits):
+        if chunk.isascii():
+            words.append(chunk)
+        else:
+            words.extend(word for word, _ in splitter.pre_tokenize_str(chunk))
+    return words
+
+
+def chunks(text: str, split_digits: bool = False) -> list[str]:
+    """Cut a text less finely than `pre_tokenize`, and sooner; joined, they are the text again.
+
+    A chunk of ASCII is a word. `pre_tokenize` cuts the others into words, each by itself. Texts
+    repeat their chunks, so it pays to do that once for each distinct one.
+
+    Raises:
+        TypeError: `text` is not a str.
+    """
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
 
-    splitter = _DIGITS_THEN_WORDS if split_digits else _GPT2_WORDS
-    return [word for word, _ in splitter.pre_tokenize_str(text)]
+    return (_DIGITS_THEN_CHUNKS if split_digits else _GPT2_CHUNKS).findall(text)
 
 
 def bert_words(text: str) -> list[str]:

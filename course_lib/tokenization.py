@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 from math import inf, isfinite
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from jaxtyping import Int
 from tokenizers import decoders
 from torch import Tensor
 
-from course_lib.pre_tokenization import bert_words, pre_tokenize, split_special
+from course_lib.pre_tokenization import bert_words, chunks, pre_tokenize, split_special
 from course_lib.tokenizer_json import (
     BYTE_TO_CHAR,
     read_tokenizer_json,
@@ -185,6 +185,32 @@ def bpe_encode(
     return ids
 
 
+def bpe_encode_fast(
+    ids: Sequence[int],
+    merge_ranks: Mapping[tuple[int, int], int],
+    merge_ids: Mapping[tuple[int, int], int],
+) -> list[int]:
+    """What `bpe_encode` gives, sooner: after a merge, only the ranks beside it are looked up."""
+    ids, rank_of = list(ids), merge_ranks.get
+    ranks = list(map(rank_of, pairwise(ids), repeat(inf)))
+    while ranks and (rank := min(ranks)) != inf:
+        i = ranks.index(rank)
+        pair = ids[i], ids[i + 1]
+        if pair not in merge_ids:
+            raise ValueError(f"merge_ids must hold every pair of merge_ranks, but lacks {pair}")
+        if ranks.count(rank) > 1:  # merge all, and begin anew
+            ids = merge_pair(ids, pair, merge_ids[pair])
+            ranks = list(map(rank_of, pairwise(ids), repeat(inf)))
+            continue
+        ids[i] = merge_ids[pair]
+        del ids[i + 1], ranks[i]
+        if i > 0:
+            ranks[i - 1] = rank_of((ids[i - 1], ids[i]), inf)
+        if i < len(ranks):
+            ranks[i] = rank_of((ids[i], ids[i + 1]), inf)
+    return ids
+
+
 def bpe_decode(ids: Iterable[int], vocab: Mapping[int, bytes]) -> str:
     """The text of some ids: their bytes joined, then read as UTF-8.
 
@@ -201,6 +227,20 @@ def bpe_decode(ids: Iterable[int], vocab: Mapping[int, bytes]) -> str:
 
 
 _CACHED_WORDS = 100_000
+
+
+class _Cache(dict[str, tuple[int, ...]]):
+    """The ids of chunks of text: a text repeats its chunks, so each is encoded once."""
+
+    def __init__(self, encode: Callable[[str], Iterable[int]]) -> None:
+        super().__init__()
+        self._encode = encode
+
+    def __missing__(self, chunk: str) -> tuple[int, ...]:
+        ids = tuple(self._encode(chunk))
+        if len(self) < _CACHED_WORDS:
+            self[chunk] = ids
+        return ids
 
 
 @dataclass(repr=False)
@@ -223,7 +263,7 @@ class BPETokenizer:
 
     def __post_init__(self) -> None:
         self._byte_ids = {token[0]: id for id, token in self.vocab.items() if len(token) == 1}
-        self._cache: dict[str, list[int]] = {}  # a text repeats its words, so each is encoded once
+        self._cache = _Cache(self._encode_chunk)
 
     def __repr__(self) -> str:
         return f"BPETokenizer({len(self.vocab)} tokens, special: {list(self.special_tokens)})"
@@ -240,21 +280,20 @@ class BPETokenizer:
             if part in self.special_tokens:
                 ids.append(self.special_tokens[part])
             else:
-                for word in pre_tokenize(part, self.split_digits):
-                    ids.extend(self._encode_word(word))
+                ids_of = self._cache.__getitem__
+                ids.extend(chain.from_iterable(map(ids_of, chunks(part, self.split_digits))))
         return ids
 
+    def _encode_chunk(self, chunk: str) -> Iterator[int]:
+        words = [chunk] if chunk.isascii() else pre_tokenize(chunk, self.split_digits)
+        return chain.from_iterable(map(self._encode_word, words))
+
     def _encode_word(self, word: str) -> list[int]:
-        if word in self._cache:
-            return self._cache[word]
         try:
             byte_ids = [self._byte_ids[byte] for byte in word.encode()]
         except KeyError as error:
             raise ValueError(f"text holds byte {error.args[0]}, which has no token") from None
-        ids = bpe_encode(byte_ids, self.merge_ranks, self.merge_ids)
-        if len(self._cache) < _CACHED_WORDS:
-            self._cache[word] = ids
-        return ids
+        return bpe_encode_fast(byte_ids, self.merge_ranks, self.merge_ids)
 
     def encode_iterable(self, lines: Iterable[str]) -> Iterator[int]:
         """The ids of a text too long for memory, one line after another, read as they are needed.

@@ -20,6 +20,7 @@ from course_lib.tokenization import (
     WordPieceTokenizer,
     bpe_decode,
     bpe_encode,
+    bpe_encode_fast,
     count_pairs,
     encode_pair_batch,
     merge_pair,
@@ -319,6 +320,26 @@ def test_bpe_encode_goes_by_rank_not_by_id_or_place():
     assert bpe_encode([1, 2], {}, {}) == [1, 2]
 
 
+pairs_of_ids = st.tuples(st.integers(0, 5), st.integers(0, 5))
+
+
+@given(st.lists(st.integers(0, 3), max_size=30), st.dictionaries(pairs_of_ids, st.integers(2, 5)))
+def test_bpe_encode_fast_equals_bpe_encode_whatever_the_merges(word, merge_ids):
+    ranks = {pair: rank for rank, pair in enumerate(merge_ids)}
+    before = list(word)
+    assert bpe_encode_fast(word, ranks, merge_ids) == bpe_encode(word, ranks, merge_ids)
+    assert word == before
+
+
+def test_bpe_encode_fast_equals_bpe_encode_on_real_words(ours):
+    byte_ids = {token[0]: id for id, token in ours.vocab.items() if len(token) == 1}
+    for word in {*pre_tokenize(REFERENCE), *pre_tokenize(VARIED), "x" * 3000, "ab" * 999}:
+        ids = [byte_ids[byte] for byte in word.encode()]
+        assert bpe_encode_fast(ids, ours.merge_ranks, ours.merge_ids) == bpe_encode(
+            ids, ours.merge_ranks, ours.merge_ids
+        )
+
+
 def test_bpe_encode_changes_nothing():
     word, ranks, ids = [0, 1, 2], {(0, 1): 0}, {(0, 1): 9}
     bpe_encode(word, ranks, ids)
@@ -326,8 +347,9 @@ def test_bpe_encode_changes_nothing():
 
 
 def test_bpe_encode_needs_an_id_for_each_merge():
-    with pytest.raises(ValueError, match=r"merge_ids must hold every pair .* lacks \(0, 1\)"):
-        bpe_encode([0, 1], {(0, 1): 0}, {})
+    for encode in (bpe_encode, bpe_encode_fast):
+        with pytest.raises(ValueError, match=r"merge_ids must hold every pair .* lacks \(0, 1\)"):
+            encode([0, 1], {(0, 1): 0}, {})
 
 
 def test_bpe_decode_shows_broken_characters():
