@@ -12,9 +12,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 .PHONY: lab test test-notebook lint book bench clean
 
 lab: .venv/lab.ready
-	@$(BIN)/course start
-	@echo "Opening JupyterLab on the first notebook; stop it with Ctrl-C."
-	@$(BIN)/jupyter lab $(LAB) workspace/00_start_here/00_start_here.ipynb
+	@echo "Opening JupyterLab on the course's page; stop it with Ctrl-C."
+	@$(BIN)/course lab -- $(LAB)
 
 test: .venv/test.ready lint
 	@echo "Running the tests of the package, the checks and the journeys ..."

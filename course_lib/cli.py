@@ -120,6 +120,39 @@ def start(workspace: Workspace = WORKSPACE) -> None:
         console.print(f"{'made' if written else 'kept'}  {workspace.name}/{path.stem}")
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context, workspace: Workspace = WORKSPACE) -> None:
+    """Open the course in JupyterLab: your copies, and a page that says what comes next.
+
+    What follows `--` goes to JupyterLab: course lab -- --no-browser --port 9999
+    """
+    from course_lib.server import lab_arguments
+
+    start(workspace)
+    from jupyterlab.labapp import (
+        LabApp,
+    )  # not before `course_lib.grading`, which spares it a second
+
+    LabApp.launch_instance([*lab_arguments(workspace), *context.args])
+
+
+@app.command()
+def reset(
+    name: Annotated[str, typer.Argument(help="a notebook (03_attention) or an exercise's id")],
+    exercise: Annotated[str | None, typer.Argument(help="such as softmax")] = None,
+    workspace: Workspace = WORKSPACE,
+) -> None:
+    """Begin an exercise anew: its answer cell as it was released. Your notebook is copied first."""
+    from course_lib.grading.reset import reset as put_back
+
+    try:
+        exercise, copy = put_back(name, exercise, workspace)
+    except ValueError as error:
+        raise _no_copy(error, workspace) from None
+    console.print(f"{exercise} is as it was released. Your notebook as it was: {copy}")
+    console.print("If the notebook is open in JupyterLab: File > Reload Notebook from Disk.")
+
+
 @app.command()
 def check(name: Name, workspace: Workspace = WORKSPACE) -> None:
     """Run the checks of your notebook, without its experiments, and show the verdicts."""
@@ -156,7 +189,7 @@ def submit(
     table = Table("exercise", "points", box=None)
     for mark in marks:
         got = "left to a person" if mark.score is None else f"{mark.score:g} of {mark.max_score:g}"
-        table.add_row(mark.exercise, got)
+        table.add_row(mark.exercise, f"{got}  {mark.note}")
     console.print(table)
     judged = [mark for mark in marks if mark.score is not None]
     total, most = sum(m.score for m in judged), sum(m.max_score for m in judged)
@@ -170,15 +203,16 @@ def progress(workspace: Workspace = WORKSPACE) -> None:
     """Show how far you are, notebook by notebook and exercise by exercise."""
     from course_lib.grading.learner import standing
 
-    table = Table("notebook", "exercise", "state", "attempts", "last word", box=None)
-    done = total = 0
-    for line in standing(workspace):
-        state = "[green]done[/green]" if line.passed else "open" if line.attempts else ""
-        table.add_row(line.notebook, line.exercise, state, str(line.attempts or ""), line.headline)
-        total += 1
-        done += line.passed
+    table = Table("notebook", "exercise", "state", "points", "attempts", "last word", box=None)
+    lines = list(standing(workspace))
+    for line in lines:
+        points = f"{line.points:g} of {line.max_points:g}"
+        attempts = str(line.attempts or "")
+        table.add_row(line.notebook, line.exercise, line.state, points, attempts, line.headline)
     console.print(table)
-    console.print(f"{done} of {total} exercises are right.")
+    points, most = sum(line.points for line in lines), sum(line.max_points for line in lines)
+    done = sum(line.passed for line in lines)
+    console.print(f"{done} of {len(lines)} exercises are right: {points:g} of {most:g} points.")
 
 
 @app.command()
@@ -307,6 +341,42 @@ def grade(
         raise _stop("Stopped. What is graded stays; the same command goes on from here.") from None
 
 
+@app.command()
+def overview(
+    assignment: Annotated[str, typer.Argument(help="such as 03_attention")],
+    to: Annotated[Path | None, typer.Option(help="write a page for the browser")] = None,
+    folder: Annotated[Path, typer.Option(help="your course folder", resolve_path=True)] = Path(),
+) -> None:
+    """Show how the class did: marks, what was right, the mistakes met, who needs a person."""
+    from course_lib.grading.overview import ClassFolder
+
+    try:
+        found = ClassFolder(folder).overview(assignment)
+    except ValueError as error:
+        raise _stop(error) from None
+    if to:
+        from course_lib.server.pages import overview_page
+
+        to.write_text(overview_page(found), encoding="utf-8")
+        console.print(f"Written: {to}", markup=False)
+        return
+    table = Table("exercise", "right", "of", "mistakes, and how many made them", box=None)
+    for one in found.exercises:
+        named = "; ".join(f"{name} ({n})" for name, n in one.misconceptions)
+        table.add_row(one.exercise, str(one.right), str(one.judged), named)
+    console.print(table)
+    console.print(f"{found.submitted} submissions, {len(found.scores)} graded.", end=" ")
+    if found.scores:
+        console.print(
+            f"Mean {found.mean:.1f}, median {found.median:g} of {found.max_score:g} points."
+        )
+        for low, below, count in found.bins:
+            console.print(f"  from {low:5.1f} to {below:5.1f}  {'#' * count} {count}")
+    console.print()
+    for one in found.for_a_person:
+        console.print(f"  {one.student}: {one.why}", markup=False)
+
+
 def _graded(course, assignment, jobs, scheduler):
     """Grade an assignment under a progress bar."""
     from functools import partial
@@ -336,6 +406,7 @@ def _print_class(assignment, results) -> None:
         f"{assignment}: {len(results)} submissions; {counts['graded']} graded, "
         f"{counts['unchanged']} unchanged, {counts['refused']} refused; {len(repaired)} repaired."
     )
+    console.print(f"How the class did: course overview {assignment}", markup=False)
 
 
 # --- for authors ---------------------------------------------------------------------------

@@ -31,7 +31,8 @@ ROOT = DOCS.parent
 def stage(source: Path) -> None:
     """Copy the pages to `source`; the front page is made of the README."""
     pages = [path for path in DOCS.iterdir() if path.suffix in {".md", ".rst", ".svg"}]
-    for path in (*pages, ROOT / "CONTRIBUTING.md", ROOT / "LICENSE"):
+    pictures = DOCS.glob("screenshots/*.png")
+    for path in (*pages, *pictures, ROOT / "CONTRIBUTING.md", ROOT / "LICENSE"):
         target = source / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)

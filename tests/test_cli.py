@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from course_lib.checks import exercises
 from course_lib.cli import app
+from course_lib.notebooks import notebook_names
 
 
 @pytest.fixture
@@ -22,6 +23,38 @@ def course():
 def test_importing_the_package_does_not_import_torch():
     code = "import course_lib, sys; assert 'torch' not in sys.modules; course_lib.attention.softmax"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+HEAVY = {"torch", "numpy", "scipy", "sklearn", "matplotlib", "tokenizers", "nbgrader", "nbformat"}
+
+
+def imported_by(code):
+    """Which of the heavy packages a fresh Python has after running this."""
+    command = [sys.executable, "-c", f"import sys\n{code}\nprint(*{HEAVY} & sys.modules.keys())"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_and_a_start_that_finds_all_copies_import_nothing_heavy(tmp_path):
+    for name in notebook_names():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.ipynb").write_text("my work")
+    for arguments in (["--help"], ["start", "--workspace", str(tmp_path)]):
+        code = f"from course_lib.cli import app\napp({arguments}, standalone_mode=False)"
+        assert imported_by(code) == set()
+    assert all(path.read_text() == "my work" for path in tmp_path.glob("*/*.ipynb"))
+
+
+def test_the_command_reads_notebooks_without_a_parser_for_web_addresses():
+    code = "import sys, course_lib.cli, nbformat; assert 'lark' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_ideas_import_torch_and_no_tools_of_notebooks_and_experiments():
+    ideas = "attention transformer encoder decoder encoder_decoder training decoding scaling"
+    code = f"import course_lib\nfor name in {ideas.split()}: getattr(course_lib, name)"
+    assert imported_by(code) == {"torch", "numpy"}
+    assert imported_by("import course_lib.tokenization") == {"torch", "numpy", "tokenizers"}
 
 
 def test_unknown_submodules_are_attribute_errors():

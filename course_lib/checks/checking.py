@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from course_lib.checks import progress
@@ -38,12 +39,21 @@ def check(exercise_id: str, solution: Any, *, hidden: bool = False) -> None:
     """
     if os.environ.get("NBGRADER_EXECUTION") == "autograde":
         raise CheckFailed(UNTRUSTED)
-    report = evaluate(exercise_id, solution, hidden=hidden)
+    report = _counted(evaluate(exercise_id, solution, hidden=hidden))
     progress.record(report)
     if not (hidden and report.passed):
         _show(report)
     if not report.passed:
         raise CheckFailed(f"{exercise_id} is not right yet: {report.headline}.")
+
+
+def _counted(report: Report) -> Report:
+    """The report, worth nothing if the learner has seen the reference."""
+    path = progress.progress_file()
+    if path is None or report.exercise not in progress.references_seen(path):
+        return report
+    headline = f"{report.headline}; {progress.REFERENCE_SEEN}"
+    return replace(report, points=0.0, headline=headline)
 
 
 def _show(report: Report) -> None:

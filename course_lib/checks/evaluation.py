@@ -13,6 +13,7 @@ from torch import Tensor
 from course_lib.checks.attempt import Forbidden, Outcome, attempt, learners_frame
 from course_lib.checks.compare import Difference, difference
 from course_lib.checks.exercise import Case, Draw, Exercise, Misconception, registered
+from course_lib.checks.own import own_exercises
 from course_lib.checks.report import Report, in_words
 
 # One file a notebook, in the order of the course: importing it registers its exercises.
@@ -41,7 +42,8 @@ def exercises() -> Mapping[str, Exercise]:
 
 
 def find_exercise(exercise_id: str) -> Exercise:
-    """The exercise with this id; only its own notebook's checks are imported.
+    """The exercise with this id, one of the course's or of the instructor's own (`own.py`); only
+    its own notebook's checks are imported.
 
     Raises:
         ValueError: no exercise has this id.
@@ -49,10 +51,13 @@ def find_exercise(exercise_id: str) -> Exercise:
     module = exercise_id.partition(".")[0]
     if module in NOTEBOOK_OF_MODULE:
         importlib.import_module(f"course_lib.checks.{module}")
-    if exercise_id not in registered():
-        known = ", ".join(exercises())
+    if exercise_id in registered():
+        return registered()[exercise_id]
+    own = own_exercises()
+    if exercise_id not in own:
+        known = ", ".join([*exercises(), *own])
         raise ValueError(f"exercise_id: expected one of {known}; got {exercise_id!r}")
-    return registered()[exercise_id]
+    return own[exercise_id]
 
 
 def evaluate(

@@ -1,4 +1,5 @@
-"""What a learner has done so far: one line of JSON for every check that was run.
+"""What a learner has done so far: one line of JSON for every check that was run, and for every
+reference that was shown.
 
 The file is `.course/progress.jsonl` in the learner's workspace; `COURSE_PROGRESS` names another.
 Elsewhere (the instructor's notebooks, tests) nothing is written.
@@ -11,8 +12,12 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from course_lib.checks.report import Report
+if TYPE_CHECKING:
+    from course_lib.checks.report import Report
+
+REFERENCE_SEEN = "counts 0, you have seen its reference"
 
 
 def progress_file(start: Path | None = None) -> Path | None:
@@ -28,27 +33,48 @@ def progress_file(start: Path | None = None) -> Path | None:
 
 def record(report: Report) -> None:
     """Add a report to the progress file, where there is one."""
-    path = progress_file()
+    _add(
+        {
+            "exercise": report.exercise,
+            "passed": report.passed,
+            "points": report.points,
+            "misconception": report.misconception,
+            "headline": report.headline,
+        }
+    )
+
+
+def record_reference(exercise_id: str, path: Path | None = None) -> None:
+    """Note that the learner gave up an exercise's points to see its reference."""
+    _add({"exercise": exercise_id, "reference": "shown"}, path)
+
+
+def _add(event: dict[str, Any], path: Path | None = None) -> None:
+    path = path or progress_file()
     if path is None:
         return
-    line = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "exercise": report.exercise,
-        "passed": report.passed,
-        "points": report.points,
-        "misconception": report.misconception,
-        "headline": report.headline,
-    }
+    line = {"time": datetime.now(UTC).isoformat(timespec="seconds")} | event
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
-def read(path: Path) -> Iterator[dict]:
+def read(path: Path) -> Iterator[dict[str, Any]]:
     """The recorded checks, oldest first. A line cut off by a crash is skipped."""
+    return (line for line in _lines(path) if "passed" in line)
+
+
+def references_seen(path: Path) -> set[str]:
+    """The exercises whose reference was shown: they count 0 points."""
+    return {line["exercise"] for line in _lines(path) if "reference" in line}
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            yield json.loads(line)
+            line = json.loads(text)
         except json.JSONDecodeError:
             continue
+        if isinstance(line, dict) and "exercise" in line:
+            yield line

@@ -12,8 +12,8 @@ from torch import Tensor
 
 _STYLE = """<style>
 .course-report {border-left: .3em solid #888; padding: .4em .9em; margin: .3em 0; max-width: 60em}
-.course-report.passed {border-color: #2a9d55}
-.course-report.failed {border-color: #d9822b}
+.course-report.passed {border-color: #1f8a4c}
+.course-report.failed {border-color: #b8650f}
 .course-report p {margin: .3em 0}
 .course-report table {margin: .5em 0; border-collapse: collapse}
 .course-report th, .course-report td {text-align: left; vertical-align: top; padding: .15em .8em}
@@ -79,14 +79,17 @@ class Report:
         return self.message
 
     def _repr_html_(self) -> str:
-        kind = "passed" if self.passed else "failed"
+        kind, mark, word = ("passed", "✓", "Right") if self.passed else ("failed", "✗", "Not yet")
         paragraphs = "".join(f"<p>{escape(line)}</p>" for line in self.explanation)
         rows = "".join(
             f'<tr><th scope="row">{escape(label)}</th><td><pre>{escape(text)}</pre></td></tr>'
             for label, text in self.evidence
         )
-        table = f"<table>{rows}</table>" if rows else ""
+        table = f'<table aria-label="The smallest case">{rows}</table>' if rows else ""
+        says = f"{word}. {escape(self.exercise)}: {escape(self.headline)}"
         return (
-            f'{_STYLE}<div class="course-report {kind}" role="status">'
-            f"<p><b>{escape(self._title)}</b> ({self._marks})</p>{paragraphs}{table}</div>"
+            f'{_STYLE}<div class="course-report {kind}" role="group" '
+            f'aria-label="Check of {escape(self.exercise)}"><p role="status">'
+            f'<b><span aria-hidden="true">{mark}</span> {says}</b> ({self._marks})</p>'
+            f"{paragraphs}{table}</div>"
         )

@@ -2,6 +2,6 @@
 
 import sys
 
-# nbformat imports jsonschema, which takes a second to compile grammars for addresses, in every
-# process that it is imported in. No notebook's schema has addresses, and it goes on without them.
+# jsonschema, behind nbformat and Jupyter, makes a parser for international web addresses when it is
+# imported, which takes a second. No schema of a notebook asks for one; it does without.
 sys.modules.setdefault("rfc3987_syntax", None)

@@ -33,14 +33,18 @@ class Case:
     imports: tuple[str, ...]
     module: str | None
     level: Level
+    own: str = ""  # the text that describes the instructor's own exercises
 
     @classmethod
-    def of(cls, notebook: NotebookNode, source: NotebookNode, name: str, level: Level) -> Case:
-        """The case of a rebuilt submission; `source` is the instructor's notebook called `name`."""
+    def of(
+        cls, notebook: NotebookNode, source: NotebookNode, name: str, level: Level, own: str = ""
+    ) -> Case:
+        """The case of a rebuilt submission; `source` is the instructor's notebook called `name`,
+        `own` describes the exercises that are none of the course's."""
         module = next((m for m, n in NOTEBOOK_OF_MODULE.items() if n == name), None)
         cells = [_essence(cell) for cell in _code(notebook)]
         text = json.dumps(cells, sort_keys=True)
-        return cls(text, tuple(imports_of(source)), module, level)
+        return cls(text, tuple(imports_of(source)), module, level, own)
 
     @cached_property
     def key(self) -> str:
@@ -74,7 +78,8 @@ def decide(case: Case) -> Finding:
     """Judge a case in this process's warm sandbox."""
     cells = [nbformat.v4.new_code_cell(**cell) for cell in json.loads(case.cells)]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    verdicts = judge(notebook, case.imports, shared_sandbox(case.level), case.module)
+    sandbox = shared_sandbox(case.level)
+    verdicts = judge(notebook, case.imports, sandbox, case.module, own=case.own)
     return {
         "cells": [{"outputs": c.outputs, "course": c.metadata.get("course")} for c in cells],
         "log": [[v.grade_id, v.headline, v.seeds] for v in verdicts],

@@ -10,8 +10,8 @@ from unittest import mock
 
 import nbformat
 
-from course_lib.checks import exercises, progress
-from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
+from course_lib.checks import progress
+from course_lib.grading.learner import chapters, progress_of
 from course_lib.notebooks import execute, notebook_path
 
 
@@ -37,13 +37,14 @@ def check_notebook(name: str, workspace: Path) -> list[Verdict]:
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "checks.jsonl"
+        for exercise in progress.references_seen(progress_of(workspace)):
+            progress.record_reference(exercise, log)
         with mock.patch.dict(os.environ, COURSE_PROGRESS=str(log)):
             execute(notebook, path.parent, allow_errors=True, skip_cells_with_tag="experiment")
         said = {line["exercise"]: line for line in progress.read(log)}
     verdicts = []
-    for exercise in exercises().values():
-        if NOTEBOOK_OF_MODULE[exercise.module] != path.stem:
-            continue
-        line = said.get(exercise.id, {"headline": "its check did not run", "points": 0.0})
-        verdicts.append(Verdict(exercise.id, line["headline"], line["points"], exercise.points))
+    (chapter,) = (one for one in chapters() if one.name == path.stem)
+    for task in chapter.tasks:
+        line = said.get(task.exercise, {"headline": "its check did not run", "points": 0.0})
+        verdicts.append(Verdict(task.exercise, line["headline"], line["points"], task.points))
     return verdicts

@@ -22,6 +22,7 @@ from nbformat.v4 import new_output
 from course_lib.checks import CheckFailed, Report, evaluate, exercises
 from course_lib.checks.attempt import OutOfTime
 from course_lib.checks.evaluation import find_exercise
+from course_lib.checks.own import only
 from course_lib.grading.rebuild import defines, statements
 from course_lib.grading.remote import Session, SessionLost
 from course_lib.grading.sandbox import Sandbox
@@ -57,6 +58,7 @@ def judge(
     sandbox: Sandbox,
     module: str | None = None,
     clock: Clock = Clock(),  # noqa: B008 - frozen
+    own: str = "",
 ) -> list[Verdict]:
     """Run a rebuilt submission and judge its check cells; outputs are written into its cells.
 
@@ -67,8 +69,10 @@ def judge(
         module: the checks' module of this notebook, whose references refuse to help in the
             sandbox; None for a notebook with none.
         clock: how long things may take; an exercise's check has a clock of its own.
+        own: the instructor's own exercises (`course_lib.checks.own`).
     """
-    return _Judge(notebook, imports, sandbox, module, clock).run()
+    with only(own):
+        return _Judge(notebook, imports, sandbox, module, clock).run()
 
 
 def imports_of(source: NotebookNode) -> list[str]:
@@ -199,7 +203,12 @@ class _Judge:
         ]
         if not verdict.passed:
             cell.outputs.append(_error("CheckFailed", verdict.headline))
-        cell.metadata["course"] = {"judged": self.sandbox.level, "seeds": verdict.seeds}
+        named = sorted({r.misconception for r in verdict.reports if r.misconception})
+        cell.metadata["course"] = {
+            "judged": self.sandbox.level,
+            "seeds": verdict.seeds,
+            "misconceptions": named,
+        }
         return verdict
 
     def check(self, source: str, verdict: Verdict) -> None:

@@ -13,6 +13,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Enum, Unicode
 from traitlets.config import Config
 
+from course_lib.checks.own import text_beside
 from course_lib.grading.case import Case, Findings, decide, write_down
 from course_lib.grading.door import only_plain_files
 from course_lib.grading.rebuild import rebuild
@@ -72,7 +73,8 @@ class Judge(NbGraderPreprocessor):
     ) -> tuple[NotebookNode, dict[str, Any]]:
         source, _ = _of(self.config, resources)
         name = resources["nbgrader"]["notebook"]
-        case = Case.of(nb, source, name, self.level)
+        own = text_beside(_source_path(self.config, resources))
+        case = Case.of(nb, source, name, self.level, own)
         found = Findings(Path(self.findings)).get(case.key) if self.findings else None
         found = found or decide(case)
         write_down(found, nb, case.key)

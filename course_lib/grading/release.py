@@ -7,6 +7,7 @@ nbgrader and nbformat take a second to import. They are imported where they work
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from course_lib.notebooks import NOTEBOOKS, ROOT, notebook_names, notebook_path
 if TYPE_CHECKING:
     from nbformat import NotebookNode
     from traitlets.config import Config
+
+DESCRIBED = "exercises.py"  # an instructor's own exercises, as `course_lib.checks.own` reads them
 
 # What `nbgrader generate_assignment` does to a notebook, less writing it into a gradebook.
 _STEPS = (
@@ -65,7 +68,8 @@ if "google.colab" in sys.modules:
 def release(
     folder: Path, source: Path = NOTEBOOKS, colab: str | None = None
 ) -> Iterator[tuple[Path, bool]]:
-    """Write every learner's copy into `folder`; a file that is there already is left alone.
+    """Write every learner's copy into `folder`; a file that is there already is left alone. An
+    instructor's own `exercises.py` beside a notebook goes along.
 
     Args:
         folder: where the copies go.
@@ -93,6 +97,9 @@ def release(
                 text = _ON_COLAB.format(repository=colab)
                 notebook.cells.insert(0, nbformat.v4.new_code_cell(text, id="on-colab"))
             nbformat.write(notebook, path)
+        described = source / name / DESCRIBED
+        if described.exists() and not (path.parent / DESCRIBED).exists():
+            shutil.copyfile(described, path.parent / DESCRIBED)
         yield path, written
 
 

@@ -160,6 +160,7 @@ def _environment(level: Level, scratch: str) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HUB_OFFLINE": "1",
+        "NBGRADER_EXECUTION": "autograde",  # as when nbgrader itself runs a submission
         "PYTHONPATH": str(_PACKAGE.parent) if level != "bwrap" else "/course",
     }
 

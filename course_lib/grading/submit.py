@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
-from course_lib.checks import exercises
+from course_lib.checks import progress
+from course_lib.grading.learner import chapters, progress_of
 from course_lib.grading.release import nbgrader_config
 from course_lib.grading.sandbox import Level, strongest_level
 from course_lib.notebooks import NOTEBOOKS, notebook_path
@@ -30,6 +31,7 @@ class Mark:
     exercise: str
     score: float | None
     max_score: float
+    note: str = ""
 
 
 def course_api(root: Path, level: Level, source: Path = NOTEBOOKS) -> NbGraderAPI:
@@ -42,17 +44,29 @@ def course_api(root: Path, level: Level, source: Path = NOTEBOOKS) -> NbGraderAP
 
 
 def marks(api: NbGraderAPI, name: str, student: str) -> list[Mark]:
-    """The marks of one student's submission, in the order of the course."""
-    exercise_of = {f"check-{exercise.grade_id}": exercise.id for exercise in exercises().values()}
+    """The marks of one student's submission, in the order of the notebook; what a person marks
+    comes last, and so do exercises judged by plain asserts."""
+    chapter = next(one for one in chapters() if one.name == name)
+    exercise_of = {f"check-{t.exercise.replace('.', '-')}": t.exercise for t in chapter.tasks}
     order = list(exercise_of)
     with api.gradebook as gradebook:
         grades = gradebook.find_submission(name, student).notebooks[0].grades
         judged = [grade for grade in grades if grade.name in exercise_of]
-        by_hand = [grade for grade in grades if grade.name not in exercise_of]
+        others = [grade for grade in grades if grade.name not in exercise_of]
         return [
             Mark(exercise_of[grade.name], grade.score or 0.0, grade.max_score)
             for grade in sorted(judged, key=lambda grade: order.index(grade.name))
-        ] + [Mark(grade.name, None, grade.max_score) for grade in by_hand]
+        ] + [
+            Mark(grade.name, None if grade.needs_manual_grade else grade.score, grade.max_score)
+            for grade in others
+        ]
+
+
+def counted(mark: Mark, references_seen: set[str]) -> Mark:
+    """A mark in the learner's own count: an exercise whose reference was shown counts 0."""
+    if mark.exercise not in references_seen:
+        return mark
+    return replace(mark, score=0.0, note=progress.REFERENCE_SEEN)
 
 
 def submit(name: str, workspace: Path) -> tuple[list[Mark], Path]:
@@ -83,4 +97,5 @@ def submit(name: str, workspace: Path) -> tuple[list[Mark], Path]:
         page = workspace / "feedback" / f"{name}.html"
         page.parent.mkdir(exist_ok=True)
         shutil.copy(root / "feedback" / _LEARNER / name / f"{name}.html", page)
-        return marks(api, name, _LEARNER), page
+        seen = progress.references_seen(progress_of(workspace))
+        return [counted(mark, seen) for mark in marks(api, name, _LEARNER)], page

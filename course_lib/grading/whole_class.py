@@ -23,6 +23,7 @@ from nbgrader.utils import rmtree
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
+from course_lib.checks.own import described, text_beside
 from course_lib.grading.case import Case, Findings
 from course_lib.grading.door import Refused, only_plain_files, read_submission, sane_name
 from course_lib.grading.pool import Decided
@@ -105,6 +106,10 @@ class Course:
         directory = getattr(self.directory, f"{stage}_directory")
         return Path(self.directory.format_path(directory, student, assignment))
 
+    def source_path(self, assignment: str, name: str) -> Path:
+        """The instructor's notebook called `name`."""
+        return self.path("source", ".", assignment) / f"{name}.ipynb"
+
     def sources(self, assignment: str) -> dict[str, NotebookNode]:
         """The instructor's notebooks of an assignment, by name.
 
@@ -133,15 +138,16 @@ class Course:
             decide_all: judges the cases that are new; see `pool.py`.
 
         Raises:
-            ValueError: the assignment has not been released.
+            ValueError: the assignment has not been released, or the description of the
+                instructor's own exercises does not run.
         """
         sources = self.sources(assignment)
-        released = {
-            name: released_from(self.path("source", ".", assignment) / f"{name}.ipynb")
-            for name in sources
-        }
+        own = {name: text_beside(self.source_path(assignment, name)) for name in sources}
+        for text in own.values():
+            described(text)
+        released = {name: released_from(self.source_path(assignment, name)) for name in sources}
         submissions = [
-            self._prepared(path.parent.name, assignment, sources, released)
+            self._prepared(path.parent.name, assignment, sources, released, own)
             for path in self.submitted(assignment)
         ]
         with self.api.gradebook as gradebook:
@@ -170,6 +176,7 @@ class Course:
         assignment: str,
         sources: dict[str, NotebookNode],
         released: dict[str, NotebookNode],
+        own: dict[str, str],
     ) -> _Submission:
         folder = self.path("submitted", student, assignment)
         cases, repairs = [], []
@@ -181,7 +188,7 @@ class Course:
                 notebook, lines = rebuild(submitted, released[name])
                 repairs += lines
                 put_hidden_tests(notebook, source)
-                cases.append(Case.of(notebook, source, name, self.level))
+                cases.append(Case.of(notebook, source, name, self.level, own[name]))
         except Refused as refused:
             return _Submission(student, [], tuple(repairs), refused=refused)
         missing = {case.key for case in cases if self.findings.get(case.key) is None}
