@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import wraps
 from typing import Literal
 
 import torch
@@ -327,6 +328,20 @@ def decode_step(
         x = x + block.feed_forward(block.norm2(x))
     logits = model.unembed(model.norm(x[:, -1]))  # [batch, vocab]
     return logits, Cache(tuple(keys), tuple(values), seen)
+
+
+def _or_its_own(step):
+    """A step for models that bring their own, such as `fast_decoder.FastDecoder`, too."""
+
+    @wraps(step)
+    def decode_step(model, *arguments, **options):
+        own = getattr(model, "decode_step", None)
+        return own(*arguments, **options) if own else step(model, *arguments, **options)
+
+    return decode_step
+
+
+decode_step = _or_its_own(decode_step)
 
 
 def n_parameters(config: DecoderConfig) -> int:

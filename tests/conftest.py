@@ -1,8 +1,9 @@
-"""Real models, loaded once for all tests."""
+"""Real models, loaded once for all tests, and a real browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -41,3 +42,23 @@ antidisestablishmentarianism Donaudampfschifffahrtsgesellschaft unhappiness ##in
 "Quotes" 'single' “curly” ‘curly’ «guillemets» — dash – en … ellipsis ¡Hola! ¿Qué? €5 £6 ¥7 $8 §9
 zero\u200bwidth non\u00a0breaking \u3000 ideographic soft\u00adhyphen combining e\u0301 a\u0308
 """
+
+
+# Without a network of its own: no updates, no reports, no synchronisation.
+_QUIET = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"]
+_QUIET += ["disable-background-networking", "disable-component-update", "disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium as Debian packages it, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("Chromium is not installed (Debian: chromium)")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=chromium, args=[f"--{option}" for option in _QUIET]
+        )
+        yield browser
+        browser.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -16,10 +17,17 @@ _STYLE = """<style>
 .course-report.failed {border-color: #b8650f}
 .course-report p {margin: .3em 0}
 .course-report table {margin: .5em 0; border-collapse: collapse}
-.course-report th, .course-report td {text-align: left; vertical-align: top; padding: .15em .8em}
+.course-report.course-report :is(th, td)
+  {text-align: left; vertical-align: baseline; padding: .15em .8em}
 .course-report th {font-weight: 600; white-space: nowrap}
-.course-report pre {margin: 0; white-space: pre-wrap; background: none; color: inherit}
-</style>"""
+.course-report.course-report pre
+  {margin: 0; border: 0; padding: 0; white-space: pre-wrap; background: none; color: inherit}
+</style>"""  # the class stands twice where JupyterLab's and nbgrader's style sheets would win
+
+
+def _with_code(text: str) -> str:
+    """A line as HTML; what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def in_words(value: Any) -> str:
@@ -29,7 +37,7 @@ def in_words(value: Any) -> str:
         values = value.detach().double() if value.is_floating_point() else value.detach()
         numbers = np.array2string(
             values.numpy(), precision=4, suppress_small=True, separator=", ",
-            threshold=60, edgeitems=2, max_line_width=88,
+            threshold=60, edgeitems=2, max_line_width=88, floatmode="maxprec_equal",
         )  # fmt: skip
         return f"{numbers}   ({kind})"
     if isinstance(value, tuple | list) and any(isinstance(item, Tensor) for item in value):
@@ -80,7 +88,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         kind, mark, word = ("passed", "✓", "Right") if self.passed else ("failed", "✗", "Not yet")
-        paragraphs = "".join(f"<p>{escape(line)}</p>" for line in self.explanation)
+        paragraphs = "".join(f"<p>{_with_code(line)}</p>" for line in self.explanation)
         rows = "".join(
             f'<tr><th scope="row">{escape(label)}</th><td><pre>{escape(text)}</pre></td></tr>'
             for label, text in self.evidence

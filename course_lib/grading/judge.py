@@ -28,6 +28,13 @@ from course_lib.grading.remote import Session, SessionLost
 from course_lib.grading.sandbox import Sandbox
 
 SKIPPED_TAG = "experiment"
+FAST_TWINS = [  # they do what an exercise asks for, by another name
+    ("course_lib.tokenization", "bpe_encode_fast"),
+    ("course_lib.fast_bpe", "train_bpe_fast"),
+    ("course_lib.fast_decoder", "fast_beam_search"),
+    ("course_lib.fast_decoder", "fast_top_p_filter"),
+    ("course_lib.fast_decoder", "next_token_loss"),
+]
 # What a learner's code printed is not for MathJax to interpret.
 _NO_FORMULAS = '<div class="tex2jax_ignore mathjax_ignore">%s</div>'
 MAX_SESSIONS = 4  # the first one and three more
@@ -106,7 +113,7 @@ class _Judge:
             (exercise.reference.__module__, exercise.reference.__name__)
             for exercise in exercises().values()
             if exercise.module == module
-        ]
+        ] + FAST_TWINS
         self.trusted: dict[str, Any] = {"__name__": "__judge__"}
         for statement in imports:
             exec(statement, self.trusted)  # noqa: S102 - the instructor's own imports

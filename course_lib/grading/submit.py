@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
 from course_lib.checks import progress
@@ -87,13 +89,15 @@ def submit(name: str, workspace: Path) -> tuple[list[Mark], Path]:
         submitted.parent.mkdir(parents=True)
         shutil.copy(path, submitted)
         api = course_api(root, level=strongest_level())  # the learner's own code, on their machine
-        for result in (
-            api.generate_assignment(name),
-            api.autograde(name, _LEARNER),
-            api.generate_feedback(name, _LEARNER),
-        ):
-            if not result["success"]:
-                raise GradingFailed(result.get("error") or result.get("log"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)  # nbgrader's own way with its database
+            for result in (
+                api.generate_assignment(name),
+                api.autograde(name, _LEARNER),
+                api.generate_feedback(name, _LEARNER),
+            ):
+                if not result["success"]:
+                    raise GradingFailed(result.get("error") or result.get("log"))
         page = workspace / "feedback" / f"{name}.html"
         page.parent.mkdir(exist_ok=True)
         shutil.copy(root / "feedback" / _LEARNER / name / f"{name}.html", page)

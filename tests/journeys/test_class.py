@@ -1,16 +1,12 @@
 """An instructor's way, with nbgrader's own commands: five made-up submissions of notebook 01."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 from nbgrader.api import Gradebook
 
 from course_lib.checks import exercises
 from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
-from course_lib.grading.sandbox import strongest_level
-from course_lib.notebooks import ROOT
 
 NAME = "01_tokenization"
 POINTS = {
@@ -34,27 +30,12 @@ MISTAKES = {
 }
 
 
-def nbgrader(course, *arguments, fails=False):
-    done = subprocess.run(
-        [sys.executable, "-m", "nbgrader", *arguments], cwd=course, capture_output=True, text=True
-    )
-    assert (done.returncode != 0) == fails, done.stderr[-3000:]
-    return done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
-def course(tmp_path_factory):
-    """A course folder as an instructor has it: nbgrader's configuration and the notebooks."""
-    folder = tmp_path_factory.mktemp("course")
-    shutil.copy(ROOT / "nbgrader_config.py", folder)
-    with open(folder / "nbgrader_config.py", "a") as config:
-        config.write(f"\nc.Judge.level = {strongest_level()!r}\n")
-    shutil.copytree(ROOT / "notebooks" / NAME, folder / "notebooks" / NAME)
-    nbgrader(folder, "generate_assignment", NAME)
-    return folder
+def course(new_course):
+    return new_course(NAME)
 
 
-def test_five_submissions_get_the_marks_they_must(course, write, solutions):
+def test_five_submissions_get_the_marks_they_must(course, nbgrader, write, solutions):
     right = solutions(NAME)
     half = dict(list(right.items())[: len(right) // 2])
     crashing = right | {
@@ -110,7 +91,7 @@ def test_five_submissions_get_the_marks_they_must(course, write, solutions):
         assert told in page
 
 
-def test_validate_tells_a_learner_before_submitting(course, write, solutions, tmp_path):
+def test_validate_tells_a_learner_before_submitting(course, nbgrader, write, solutions, tmp_path):
     mine = tmp_path / f"{NAME}.ipynb"
     shutil.copy(course / "release" / NAME / mine.name, mine)
     shutil.copy(course / "nbgrader_config.py", tmp_path)

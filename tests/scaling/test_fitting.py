@@ -140,7 +140,9 @@ def test_the_screened_grid_finds_what_the_whole_grid_finds():
 
 def test_the_fit_returns_the_best_of_its_starts():
     table = runs(noise=0.02, seed=4)
-    far_off = torch.tensor([[0.0, 0.0, -0.5, 2.0, 2.0]])  # A and B too small to matter, and to grow
+    far_off = torch.tensor(
+        [[-900.0, -900.0, -0.5, 2.0, 2.0]]
+    )  # A, B are 0: nothing makes them grow
     starts = torch.cat([far_off, start_grid()[::150], far_off])
     _, values = minimise_huber(starts, *logs(table))
     assert values.max() > values.min() + 0.1  # not all starts end well
@@ -148,6 +150,40 @@ def test_the_fit_returns_the_best_of_its_starts():
     point = torch.tensor([math.log(law.A), math.log(law.B), math.log(law.E), law.alpha, law.beta])
     value = huber_objective(point.double()[None], *(x[None] for x in logs(table)))
     assert value.item() == pytest.approx(values.min().item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("law", [HOFFMANN, SMALL])
+def test_all_starts_of_the_grid_arrive_but_for_a_few(law):
+    sizes = {"n": (1e3, 1e6), "d": (1e5, 1e8)} if law is SMALL else {}
+    _, values = minimise_huber(start_grid()[::9], *logs(runs(law, noise=0.02, **sizes)))
+    assert (values < values.min() + 1e-6).double().mean() > 0.95
+
+
+def test_a_start_ends_alone_where_it_ends_in_company():
+    table = logs(runs(noise=0.02, seed=5))
+    starts = start_grid()[7::400]
+    ends, values = minimise_huber(starts, *table)
+    for start, end, value in zip(starts, ends, values):
+        alone, value_alone = minimise_huber(start[None], *table)
+        torch.testing.assert_close(alone[0], end, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(value_alone[0], value, rtol=1e-9, atol=0)
+
+
+def test_no_start_and_starts_that_lead_nowhere_have_an_end():
+    table = logs(runs(noise=0.01))
+    ends, values = minimise_huber(torch.empty(0, 5), *table)
+    assert ends.shape == (0, 5) and values.shape == (0,)
+    starts = torch.tensor([[6.0, 6.0, 0.5, 0.35, 0.3], [1e300, 6, 0, 0, 0], [math.nan, 6, 0, 0, 0]])
+    _, values = minimise_huber(starts.double(), *table)
+    assert values[0] < 2 and not (values[1:] <= values[0]).any()
+
+
+def test_with_runs_that_went_wrong_the_best_is_no_worse_than_scipys():
+    n, d, loss = runs(noise=0.01, seed=6)
+    loss[::7] *= 1.5
+    starts = start_grid()[11::300]
+    _, ours = minimise_huber(starts, *logs((n, d, loss)))
+    assert ours.min() <= min(scipy_ends(starts, *logs((n, d, loss)))) * (1 + 1e-9)
 
 
 def test_each_row_may_have_its_own_runs():

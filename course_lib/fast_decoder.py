@@ -1,0 +1,511 @@
+"""The decoder once more, made for speed: the same weights, the same logits but for rounding.
+
+`decoder.py` is the version to read first. What is other here:
+
+- Matrices that multiply the same vector are stacked into one: queries, keys and values; the gate
+  and the input of the feed-forward. In writing, one larger product is quicker than several.
+- Two channels that a rotary position turns together stand side by side and are one complex
+  number. Turning it is one multiplication.
+- The cache has room to grow. `decode_step` copies all of it at each step; here a step writes the
+  new keys and values behind the old ones.
+- Query heads that share a key head are rows of one matrix, so that no key is copied for them.
+- Where nothing is padding there is no mask.
+- Shapes are checked once at the door and not in every layer.
+- `FastDecoder` can keep its matrices in fewer bits. To write one token, every weight is read from
+  memory once, and little is computed with it: fewer bytes, less time.
+- `next_token_loss` never holds all logits of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Complex, Float, Int64, Shaped
+from torch import Tensor, nn
+
+from course_lib.attention import causal_mask
+from course_lib.decoder import (
+    DecoderBlock,
+    DecoderConfig,
+    DecoderLM,
+    RMSNorm,
+    positions_and_mask,
+    seen_tokens,
+)
+from course_lib.decoding import top_p_filter
+from course_lib.shapes import check_shapes
+
+Weight = Float[Tensor, "out in"]
+Bias = Float[Tensor, "out"] | None
+Map = Callable[[Tensor], Tensor]
+Together = Callable[[Sequence[Weight], Sequence[Bias]], Callable[[Tensor], Sequence[Tensor]]]
+
+
+# ---- the blocks, for training and for writing
+
+
+class _Layer:
+    """One block as maps, made of its own parameters.
+
+    Args:
+        block: where the parameters come from; gradients go back there.
+        linear: makes a map from a weight and a bias.
+        together: makes a map with several outputs from weights and biases.
+    """
+
+    def __init__(self, block: DecoderBlock, linear: Callable[..., Map], together: Together) -> None:
+        attention = block.attention
+        q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
+        self.d_k = len(q.weight) // attention.n_heads
+        self.norm1, self.norm2 = _norm(block.norm1), _norm(block.norm2)
+        pairs = self._pairs if attention.rope_base is not None else lambda rows: rows
+        self.qkv = together(
+            [pairs(q.weight), pairs(k.weight), v.weight], [pairs(q.bias), pairs(k.bias), v.bias]
+        )
+        self.out = linear(attention.out_proj.weight, attention.out_proj.bias)
+        self.gate, widen = block.ffn_gate is not None, [block.ffn_gate, block.ffn_in]
+        widen = [part for part in widen if part is not None]
+        self.widen = together([part.weight for part in widen], [part.bias for part in widen])
+        self.narrow = linear(block.ffn_out.weight, block.ffn_out.bias)
+
+    def _pairs(self, rows: Float[Tensor, "out *in"] | None) -> Float[Tensor, "out *in"] | None:
+        """Rows i and i + d_k/2 of each head, which rotary positions turn together, side by side.
+        Queries and keys change alike, so that no score changes."""
+        if rows is None:
+            return None
+        return rows.unflatten(0, (-1, 2, self.d_k // 2)).transpose(1, 2).flatten(0, 2)
+
+    def project(
+        self,
+        x: Float[Tensor, "batch time width"],
+        waves: Complex[Tensor, "#batch 1 time pairs"] | None,
+    ) -> tuple[
+        Float[Tensor, "batch heads time d_k"],
+        Float[Tensor, "batch kv_heads time d_k"],
+        Float[Tensor, "batch kv_heads time d_k"],
+    ]:
+        """As `DecoderAttention.project`."""
+        batch, time, _ = x.shape
+        q, k, v = [y.view(batch, time, -1, self.d_k).transpose(1, 2) for y in self.qkv(x)]
+        return (q, k, v) if waves is None else (_turn(q, waves), _turn(k, waves), v)
+
+    def feed_forward(
+        self, x: Float[Tensor, "batch time width"]
+    ) -> Float[Tensor, "batch time width"]:
+        """As `DecoderBlock.feed_forward`."""
+        if not self.gate:
+            return self.narrow(F.gelu(*self.widen(x)))
+        gate, up = self.widen(x)
+        return self.narrow(F.silu(gate) * up)
+
+
+def _through(
+    layers: Sequence[_Layer],
+    x: Float[Tensor, "batch time width"],
+    waves: Complex[Tensor, "#batch 1 time pairs"] | None,
+    attend: Callable[[int, Tensor, Tensor, Tensor], Tensor],
+) -> Float[Tensor, "batch time width"]:
+    """All blocks, one after the other; `attend(layer, q, k, v)` is the attention proper."""
+    for number, layer in enumerate(layers):
+        x = x + layer.out(attend(number, *layer.project(layer.norm1(x), waves)))
+        x = x + layer.feed_forward(layer.norm2(x))
+    return x
+
+
+def _waves(
+    config: DecoderConfig, positions: Int64[Tensor, "batch time"]
+) -> Complex[Tensor, "batch 1 time pairs"] | None:
+    """e^(i angle) for each position and pair of channels, the angles of `apply_rope`; None without
+    rotary positions. Computed once for all layers."""
+    if config.positions != "rope":
+        return None
+    d_k = config.width // config.n_heads
+    channels = torch.arange(0, d_k, 2, dtype=torch.float64)  # [d_k / 2]: 0, 2, 4, ...
+    angles = positions[:, None, :, None] / config.rope_base ** (channels / d_k)
+    return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
+
+
+def _turn(
+    x: Float[Tensor, "batch heads time d_k"], waves: Complex[Tensor, "#batch 1 time pairs"]
+) -> Float[Tensor, "batch heads time d_k"]:
+    points = torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(points * waves).flatten(-2)
+
+
+def _attention(
+    q: Float[Tensor, "batch heads target d_k"],
+    k: Float[Tensor, "batch kv_heads source d_k"],
+    v: Float[Tensor, "batch kv_heads source d_k"],
+    mask: Bool[Tensor, "*batch 1 target source"] | None,
+) -> Float[Tensor, "batch target width"]:
+    """`DecoderAttention.attend` without its projection; no mask means a causal one."""
+    batch, heads, target, d_k = q.shape
+    if target == 1:  # in the place of targets stand the query heads that share a key head
+        q = q.reshape(batch, k.shape[1], -1, d_k)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).reshape(batch, 1, -1)
+    output = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=heads > k.shape[1]
+    )
+    return output.transpose(1, 2).flatten(2)
+
+
+def _norm(norm: nn.LayerNorm | RMSNorm) -> Map:
+    if isinstance(norm, nn.LayerNorm):
+        return norm
+    if torch.is_grad_enabled():
+        return lambda x: _RMSNorm.apply(x, norm.weight, norm.eps)
+    width = len(norm.weight)
+    floor, weight = torch.tensor(width * norm.eps).sqrt(), norm.weight * width**0.5
+    return lambda x: x / _hypotenuse(x, floor) * weight
+
+
+def _hypotenuse(
+    x: Float[Tensor, "*shape width"], floor: Float[Tensor, ""]
+) -> Float[Tensor, "*shape 1"]:
+    """sqrt(sum(x^2) + floor^2): with floor = sqrt(width * eps), the root mean square of `rms_norm`
+    times sqrt(width), in two operations."""
+    return torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), floor)
+
+
+class _RMSNorm(torch.autograd.Function):
+    """`rms_norm` with a backward pass in few operations, where autograd would take some for each of
+    the forward's."""
+
+    @staticmethod
+    def forward(ctx, x, weight, eps):
+        width = len(weight)
+        scale = width**0.5 / _hypotenuse(x, x.new_tensor(width * eps).sqrt())
+        normed = x * scale
+        ctx.save_for_backward(normed, scale, weight)
+        return normed * weight
+
+    @staticmethod
+    def backward(ctx, grad):
+        normed, scale, weight = ctx.saved_tensors
+        products = grad * normed
+        along = (products @ weight / len(weight))[..., None]  # no gradient along x itself
+        x_grad = (grad * weight).addcmul_(normed, along, value=-1).mul_(scale)
+        return x_grad, products.flatten(0, -2).sum(0), None
+
+
+# ---- training
+
+
+def next_token_loss(model: DecoderLM, ids: Int64[Tensor, "batch time"]) -> Float[Tensor, ""]:
+    """`causal_lm_loss(model(ids), ids)` and its gradients, for texts without padding.
+
+    The logits are the largest tensor of a training step, and only the loss needs them: they are
+    made, used and dropped some rows at a time (Wijmans et al. 2024), where torch can do so.
+
+    Raises:
+        TypeError, ValueError: as `DecoderLM.forward`; also if a row has no second token.
+    """
+    seen_tokens(ids, None, model.config.vocab_size)
+    if ids.shape[1] < 2:
+        raise ValueError(f"ids must have at least 2 tokens a row, got {ids.shape[1]}")
+
+    positions = torch.arange(ids.shape[1])[None]
+    layers = [_Layer(block, _plain, _one_by_one) for block in model.blocks]
+    waves = _waves(model.config, positions)
+    x = model.embed(ids, positions)
+    x = _through(layers, x, waves, lambda _, q, k, v: _attention(q, k, v, mask=None))
+    x = _norm(model.norm)(x[:, :-1]).flatten(0, 1)  # [batch * (time - 1), width]
+    table = (model.token_embedding if model.head is None else model.head).weight
+    labels = ids[:, 1:].flatten()
+    if hasattr(F, "linear_cross_entropy"):  # torch 2.13
+        some = nn.LinearCrossEntropyOptions(batch_chunk_size=256)
+        return F.linear_cross_entropy(x, table, labels, options=some)
+    return F.cross_entropy(F.linear(x, table), labels)
+
+
+def _plain(weight: Weight, bias: Bias = None) -> Map:
+    return lambda x: F.linear(x, weight, bias)
+
+
+def _one_by_one(weights: Sequence[Weight], biases: Sequence[Bias]) -> Callable:
+    """For long inputs stacking gains nothing, and its backward pass would copy the gradients."""
+    return lambda x: [F.linear(x, *pair) for pair in zip(weights, biases)]
+
+
+# ---- writing
+
+
+@dataclass
+class _Memory:
+    """Room for keys and values, and how many tokens have been written into it."""
+
+    tensor: Float[Tensor, "layers 2 batch kv_heads room d_k"]
+    filled: int
+
+
+@dataclass(frozen=True)
+class GrowingCache:
+    """What a `Cache` holds, with room for more.
+
+    Like a `Cache` it stays as it is, so that it can be continued in several ways. The first to
+    continue it writes into the memory behind it; the next finds that place taken and gets a copy.
+
+    Attributes:
+        memory: keys and values of all layers.
+        length: how many tokens of the memory belong to this cache.
+        attention_mask: True = token, False = padding; None if nothing is padding.
+    """
+
+    memory: _Memory
+    length: int = 0
+    attention_mask: Bool[Tensor, "batch time"] | None = None
+
+    def longer(self, seen: Bool[Tensor, "batch time"]) -> GrowingCache:
+        """This cache with room for these tokens, which are yet to be written."""
+        memory, length = self.memory, self.length + seen.shape[1]
+        *sizes, room, d_k = memory.tensor.shape
+        if length > room or self.length < memory.filled:
+            new = memory.tensor.new_empty(*sizes, max(room, 2 * length), d_k)
+            new[..., : self.length, :] = memory.tensor[..., : self.length, :]
+            memory = _Memory(new, 0)
+        memory.filled = length
+        mask = self.attention_mask
+        if mask is not None or not seen.all():
+            mask = seen.new_ones(len(seen), self.length) if mask is None else mask
+            mask = torch.cat([mask, seen], dim=1)
+        return GrowingCache(memory, length, mask)
+
+    def rows(self, places: Int64[Tensor, "rows"]) -> GrowingCache:
+        """A cache of these rows, in this order; a row may come twice."""
+        memory = _Memory(self.memory.tensor.index_select(2, places), self.length)
+        mask = None if self.attention_mask is None else self.attention_mask[places]
+        return GrowingCache(memory, self.length, mask)
+
+
+class FastDecoder:
+    """A `DecoderLM` made ready to write. It stands in the model's place in `decode_step`, and so in
+    `generate`, `stream_tokens`, `logits_of` and `log_probs_of`; and in `fast_beam_search`.
+
+    Args:
+        model: its weights are copied as they are now.
+        weights: how the matrices are kept.
+            "float32": the same logits but for rounding.
+            "bfloat16": 8 significant bits of 24.
+            "int4": 16 levels between the least and the largest of 32 neighbours, as in llama.cpp's
+            Q4_1 (weights that were Q4_1 keep their levels); the head in bfloat16.
+            In the last two, vectors are rounded to bfloat16 before each product.
+
+    Raises:
+        ValueError: `weights` is unknown, or "int4" does not fit the sizes of the matrices.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self, model: DecoderLM, weights: Literal["float32", "bfloat16", "int4"] = "float32"
+    ) -> None:
+        if weights not in _LINEAR:
+            raise ValueError(f"weights must be one of {list(_LINEAR)}, got {weights!r}")
+        linear, head = _LINEAR[weights]
+        self.config = config = model.config
+        self._embed, self._norm = model.embed, _norm(model.norm)
+        self._layers = [_Layer(block, linear, _stacked(linear)) for block in model.blocks]
+        self._head = head((model.token_embedding if model.head is None else model.head).weight)
+        kv_heads = config.n_kv_heads or config.n_heads
+        self._cache_sizes = (kv_heads, 0, config.width // config.n_heads)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        ids: Int64[Tensor, "batch time"],
+        attention_mask: Shaped[Tensor, "batch time"] | None = None,
+    ) -> Float[Tensor, "batch time vocab"]:
+        """As `DecoderLM.forward`, without gradients."""
+        x, _ = self._read(ids, None, attention_mask)
+        return self._head(self._norm(x))
+
+    @torch.no_grad()
+    def decode_step(
+        self,
+        token: Int64[Tensor, "batch time"],
+        cache: GrowingCache | None = None,
+        attention_mask: Shaped[Tensor, "batch time"] | None = None,
+    ) -> tuple[Float[Tensor, "batch vocab"], GrowingCache]:
+        """As `decoder.decode_step`, which comes here when its model is a `FastDecoder`."""
+        x, cache = self._read(token, cache, attention_mask)
+        return self._head(self._norm(x[:, -1])), cache
+
+    def _read(
+        self,
+        ids: Int64[Tensor, "batch time"],
+        cache: GrowingCache | None,
+        attention_mask: Shaped[Tensor, "batch time"] | None,
+    ) -> tuple[Float[Tensor, "batch time width"], GrowingCache]:
+        """The stream of the new tokens after the last block, and the longer cache."""
+        seen = seen_tokens(ids, attention_mask, self.config.vocab_size)
+        if cache is None:
+            sizes = (len(self._layers), 2, len(ids), *self._cache_sizes)
+            cache = GrowingCache(_Memory(torch.empty(sizes), 0))
+        elif cache.memory.tensor.shape[2] != len(ids):
+            got = f"{cache.memory.tensor.shape[2]} rows"
+            raise ValueError(f"cache must have {len(ids)} rows, got {got}")
+        start, cache = cache.length, cache.longer(seen)
+        if cache.attention_mask is not None:
+            positions, mask = positions_and_mask(cache.attention_mask, ids.shape[1])
+        else:
+            positions, mask = torch.arange(start, cache.length)[None], None
+            if start > 0 and ids.shape[1] > 1:
+                mask = causal_mask(ids.shape[1], cache.length)
+
+        memory = cache.memory.tensor[..., : cache.length, :].unbind()  # [2, batch, ...] each
+        behind = cache.memory.tensor[..., start : cache.length, :].unbind()
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            torch.stack([k, v], out=behind[layer])
+            return _attention(q, *memory[layer], mask)
+
+        x = self._embed(ids, positions)
+        return _through(self._layers, x, _waves(self.config, positions), attend), cache
+
+
+# ---- choosing tokens
+
+
+@torch.no_grad()
+def fast_beam_search(
+    model: FastDecoder,
+    start: list[int],
+    width: int,
+    max_length: int,
+    end_id: int,
+    length_penalty: float,
+) -> tuple[list[int], float]:
+    """`beam_search(log_probs_of(model), start, ...)`, with all beginnings in one batch.
+
+    The batch reads every weight once for all of them. Of each row only the `width` best tokens are
+    looked at. (Extensions of equal probability may come in another order.)
+
+    Arguments, results and errors are those of `beam_search`; also ValueError if `start` is empty.
+    """
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width}")
+    if not 0 < len(start) <= max_length:
+        raise ValueError(f"start must have 1 ... {max_length} ids, got {len(start)}")
+
+    def score(ids: list[int], total: float) -> float:
+        return total / max(1, len(ids) - len(start)) ** length_penalty
+
+    beam, ended = [(list(start), 0.0)], []  # (ids, sum of log-probabilities)
+    unread, cache = torch.tensor([start]), None
+    while beam and len(beam[0][0]) < max_length:
+        logits, cache = model.decode_step(unread, cache)
+        best = logits.topk(min(width, logits.shape[1]))  # [beam, width], in each row
+        log_probs = best.values - logits.logsumexp(dim=1, keepdim=True)
+        totals = torch.tensor([total for _, total in beam])[:, None] + log_probs
+        chosen = totals.flatten().topk(min(width, totals.numel()))  # [width], of all rows
+        parents = chosen.indices // totals.shape[1]
+        tokens = best.indices.flatten()[chosen.indices]
+        extended = [
+            (beam[parent][0] + [token], total)
+            for parent, token, total in zip(
+                parents.tolist(), tokens.tolist(), chosen.values.tolist()
+            )
+        ]
+        ended += [(ids, total) for ids, total in extended if ids[-1] == end_id]
+        beam = [(ids, total) for ids, total in extended if ids[-1] != end_id]
+        unread, cache = tokens[tokens != end_id, None], cache.rows(parents[tokens != end_id])
+
+    ids, total = max(ended + beam, key=lambda hypothesis: score(*hypothesis))
+    return ids, score(ids, total)
+
+
+CANDIDATES = 512  # more than a nucleus mostly holds
+
+
+@check_shapes
+def fast_top_p_filter(
+    logits: Float[Tensor, "*batch vocab"], p: float
+) -> Float[Tensor, "*batch vocab"]:
+    """`top_p_filter`, which sorts the few most likely tokens and not the whole vocabulary.
+
+    Where they do not reach p, or the last that stays has an equal, `top_p_filter` does the work.
+    (Sums are rounded in another order: a token that meets p exactly may be judged otherwise.)
+
+    Arguments and errors as `top_p_filter`.
+    """
+    if not 0 <= p < 1 or logits.shape[-1] <= CANDIDATES:
+        return top_p_filter(logits, p)
+    best = logits.topk(CANDIDATES).values  # [..., candidates], most likely first
+    reached = (best - logits.logsumexp(dim=-1, keepdim=True)).exp().cumsum(dim=-1)
+    last = (reached < p).sum(dim=-1, keepdim=True)  # the first that reaches p
+    if (last + 1 >= CANDIDATES).any():
+        return top_p_filter(logits, p)
+    least = best.gather(-1, last)
+    if (best.gather(-1, last + 1) == least).any():
+        return top_p_filter(logits, p)
+    return logits.masked_fill(logits < least, float("-inf"))
+
+
+# ---- products
+
+
+def _stacked(linear: Callable[..., Map]) -> Together:
+    def together(weights: Sequence[Weight], biases: Sequence[Bias]) -> Callable:
+        bias = None if biases[0] is None else torch.cat(list(biases))
+        multiply, sizes = linear(torch.cat(list(weights)), bias), [len(one) for one in weights]
+        return lambda x: multiply(x).split(sizes, dim=-1)
+
+    return together
+
+
+def _packed(weight: Weight, bias: Bias = None) -> Map:
+    """The matrix in the order in which oneDNN, torch's library for CPUs, reads it for few rows."""
+    if not torch.backends.mkldnn.is_available():
+        return _plain(weight, bias)
+    if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return _plain(weight, bias)
+    packed, multiply = torch.ops.mkldnn._reorder_linear_weight(weight), torch.ops.mkldnn
+    return lambda x: multiply._linear_pointwise(x, packed, bias, "none", [], "")
+
+
+def _float32(weight: Weight, bias: Bias = None) -> Map:
+    """A single row is quicker with the matrix as it is."""
+    one, many = _plain(weight, bias), _packed(weight, bias)
+    return lambda x: one(x) if x.numel() == x.shape[-1] else many(x)
+
+
+def _bfloat16(weight: Weight, bias: Bias = None) -> Map:
+    multiply = _packed(weight.bfloat16(), None if bias is None else bias.bfloat16())
+    return lambda x: multiply(x.bfloat16()).float()
+
+
+GROUP = 32  # neighbours that share their 16 levels
+FEW = 16  # rows up to which reading the matrix takes longer than computing with it
+
+
+def _int4(weight: Weight, bias: Bias = None) -> Map:
+    """For more than a few rows, the same levels in bfloat16."""
+    rows, columns = weight.shape
+    if rows % 16 or columns % GROUP:
+        raise ValueError(f"int4 needs matrices of [16 n, {GROUP} m], got {[rows, columns]}")
+    groups = weight.unflatten(1, (-1, GROUP))
+    least, most = groups.aminmax(dim=2, keepdim=True)  # [rows, groups, 1]
+    step = (most - least).clamp(min=1e-30) / 15
+    levels = ((groups - least) / step).round().to(torch.int32).flatten(1)  # 0 ... 15
+    packed = torch._convert_weight_to_int4pack_for_cpu(levels, 1)
+    # the kernel computes (level - 8) * step + middle
+    scales = torch.cat([step, least + 8 * step], dim=2).transpose(0, 1).bfloat16().contiguous()
+
+    many = _bfloat16((least + levels.view_as(groups) * step).flatten(1), bias)
+
+    def few(x: Float[Tensor, "*shape in"]) -> Float[Tensor, "*shape out"]:
+        y = torch._weight_int4pack_mm_for_cpu(x.bfloat16().flatten(0, -2), packed, GROUP, scales)
+        y = y.float().view(*x.shape[:-1], rows)
+        return y if bias is None else y + bias
+
+    return lambda x: few(x) if x.numel() <= FEW * columns else many(x)
+
+
+_LINEAR = {  # how to multiply in the blocks, and at the head
+    "float32": (_float32, _float32),
+    "bfloat16": (_bfloat16, _bfloat16),
+    "int4": (_int4, _bfloat16),
+}
