@@ -36,14 +36,7 @@ from course_lib.decoder import (
     positions_and_mask,
     seen_tokens,
 )
-from course_lib.decoding import top_p_filter
-from course_lib.shapes import check_shapes
-
-Weight = Float[Tensor, "out in"]
-Bias = Float[Tensor, "out"] | None
-Map = Callable[[Tensor], Tensor]
-Together = Callable[[Sequence[Weight], Sequence[Bias]], Callable[[Tensor], Sequence[Tensor]]]
-
+from course_lib.fast_products import LINEAR, Bias, Map, Together, Weight, plain, stacked
 
 # ---- the blocks, for training and for writing
 
@@ -209,7 +202,7 @@ def next_token_loss(model: DecoderLM, ids: Int64[Tensor, "batch time"]) -> Float
         raise ValueError(f"ids must have at least 2 tokens a row, got {ids.shape[1]}")
 
     positions = torch.arange(ids.shape[1])[None]
-    layers = [_Layer(block, _plain, _one_by_one) for block in model.blocks]
+    layers = [_Layer(block, plain, _one_by_one) for block in model.blocks]
     waves = _waves(model.config, positions)
     x = model.embed(ids, positions)
     x = _through(layers, x, waves, lambda _, q, k, v: _attention(q, k, v, mask=None))
@@ -220,10 +213,6 @@ def next_token_loss(model: DecoderLM, ids: Int64[Tensor, "batch time"]) -> Float
         some = nn.LinearCrossEntropyOptions(batch_chunk_size=256)
         return F.linear_cross_entropy(x, table, labels, options=some)
     return F.cross_entropy(F.linear(x, table), labels)
-
-
-def _plain(weight: Weight, bias: Bias = None) -> Map:
-    return lambda x: F.linear(x, weight, bias)
 
 
 def _one_by_one(weights: Sequence[Weight], biases: Sequence[Bias]) -> Callable:
@@ -302,12 +291,12 @@ class FastDecoder:
     def __init__(
         self, model: DecoderLM, weights: Literal["float32", "bfloat16", "int4"] = "float32"
     ) -> None:
-        if weights not in _LINEAR:
-            raise ValueError(f"weights must be one of {list(_LINEAR)}, got {weights!r}")
-        linear, head = _LINEAR[weights]
+        if weights not in LINEAR:
+            raise ValueError(f"weights must be one of {list(LINEAR)}, got {weights!r}")
+        linear, head = LINEAR[weights]
         self.config = config = model.config
         self._embed, self._norm = model.embed, _norm(model.norm)
-        self._layers = [_Layer(block, linear, _stacked(linear)) for block in model.blocks]
+        self._layers = [_Layer(block, linear, stacked(linear)) for block in model.blocks]
         self._head = head((model.token_embedding if model.head is None else model.head).weight)
         kv_heads = config.n_kv_heads or config.n_heads
         self._cache_sizes = (kv_heads, 0, config.width // config.n_heads)
@@ -364,148 +353,3 @@ class FastDecoder:
 
         x = self._embed(ids, positions)
         return _through(self._layers, x, _waves(self.config, positions), attend), cache
-
-
-# ---- choosing tokens
-
-
-@torch.no_grad()
-def fast_beam_search(
-    model: FastDecoder,
-    start: list[int],
-    width: int,
-    max_length: int,
-    end_id: int,
-    length_penalty: float,
-) -> tuple[list[int], float]:
-    """`beam_search(log_probs_of(model), start, ...)`, with all beginnings in one batch.
-
-    The batch reads every weight once for all of them. Of each row only the `width` best tokens are
-    looked at. (Extensions of equal probability may come in another order.)
-
-    Arguments, results and errors are those of `beam_search`; also ValueError if `start` is empty.
-    """
-    if width < 1:
-        raise ValueError(f"width must be at least 1, got {width}")
-    if not 0 < len(start) <= max_length:
-        raise ValueError(f"start must have 1 ... {max_length} ids, got {len(start)}")
-
-    def score(ids: list[int], total: float) -> float:
-        return total / max(1, len(ids) - len(start)) ** length_penalty
-
-    beam, ended = [(list(start), 0.0)], []  # (ids, sum of log-probabilities)
-    unread, cache = torch.tensor([start]), None
-    while beam and len(beam[0][0]) < max_length:
-        logits, cache = model.decode_step(unread, cache)
-        best = logits.topk(min(width, logits.shape[1]))  # [beam, width], in each row
-        log_probs = best.values - logits.logsumexp(dim=1, keepdim=True)
-        totals = torch.tensor([total for _, total in beam])[:, None] + log_probs
-        chosen = totals.flatten().topk(min(width, totals.numel()))  # [width], of all rows
-        parents = chosen.indices // totals.shape[1]
-        tokens = best.indices.flatten()[chosen.indices]
-        extended = [
-            (beam[parent][0] + [token], total)
-            for parent, token, total in zip(
-                parents.tolist(), tokens.tolist(), chosen.values.tolist()
-            )
-        ]
-        ended += [(ids, total) for ids, total in extended if ids[-1] == end_id]
-        beam = [(ids, total) for ids, total in extended if ids[-1] != end_id]
-        unread, cache = tokens[tokens != end_id, None], cache.rows(parents[tokens != end_id])
-
-    ids, total = max(ended + beam, key=lambda hypothesis: score(*hypothesis))
-    return ids, score(ids, total)
-
-
-CANDIDATES = 512  # more than a nucleus mostly holds
-
-
-@check_shapes
-def fast_top_p_filter(
-    logits: Float[Tensor, "*batch vocab"], p: float
-) -> Float[Tensor, "*batch vocab"]:
-    """`top_p_filter`, which sorts the few most likely tokens and not the whole vocabulary.
-
-    Where they do not reach p, or the last that stays has an equal, `top_p_filter` does the work.
-    (Sums are rounded in another order: a token that meets p exactly may be judged otherwise.)
-
-    Arguments and errors as `top_p_filter`.
-    """
-    if not 0 <= p < 1 or logits.shape[-1] <= CANDIDATES:
-        return top_p_filter(logits, p)
-    best = logits.topk(CANDIDATES).values  # [..., candidates], most likely first
-    reached = (best - logits.logsumexp(dim=-1, keepdim=True)).exp().cumsum(dim=-1)
-    last = (reached < p).sum(dim=-1, keepdim=True)  # the first that reaches p
-    if (last + 1 >= CANDIDATES).any():
-        return top_p_filter(logits, p)
-    least = best.gather(-1, last)
-    if (best.gather(-1, last + 1) == least).any():
-        return top_p_filter(logits, p)
-    return logits.masked_fill(logits < least, float("-inf"))
-
-
-# ---- products
-
-
-def _stacked(linear: Callable[..., Map]) -> Together:
-    def together(weights: Sequence[Weight], biases: Sequence[Bias]) -> Callable:
-        bias = None if biases[0] is None else torch.cat(list(biases))
-        multiply, sizes = linear(torch.cat(list(weights)), bias), [len(one) for one in weights]
-        return lambda x: multiply(x).split(sizes, dim=-1)
-
-    return together
-
-
-def _packed(weight: Weight, bias: Bias = None) -> Map:
-    """The matrix in the order in which oneDNN, torch's library for CPUs, reads it for few rows."""
-    if not torch.backends.mkldnn.is_available():
-        return _plain(weight, bias)
-    if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return _plain(weight, bias)
-    packed, multiply = torch.ops.mkldnn._reorder_linear_weight(weight), torch.ops.mkldnn
-    return lambda x: multiply._linear_pointwise(x, packed, bias, "none", [], "")
-
-
-def _float32(weight: Weight, bias: Bias = None) -> Map:
-    """A single row is quicker with the matrix as it is."""
-    one, many = _plain(weight, bias), _packed(weight, bias)
-    return lambda x: one(x) if x.numel() == x.shape[-1] else many(x)
-
-
-def _bfloat16(weight: Weight, bias: Bias = None) -> Map:
-    multiply = _packed(weight.bfloat16(), None if bias is None else bias.bfloat16())
-    return lambda x: multiply(x.bfloat16()).float()
-
-
-GROUP = 32  # neighbours that share their 16 levels
-FEW = 16  # rows up to which reading the matrix takes longer than computing with it
-
-
-def _int4(weight: Weight, bias: Bias = None) -> Map:
-    """For more than a few rows, the same levels in bfloat16."""
-    rows, columns = weight.shape
-    if rows % 16 or columns % GROUP:
-        raise ValueError(f"int4 needs matrices of [16 n, {GROUP} m], got {[rows, columns]}")
-    groups = weight.unflatten(1, (-1, GROUP))
-    least, most = groups.aminmax(dim=2, keepdim=True)  # [rows, groups, 1]
-    step = (most - least).clamp(min=1e-30) / 15
-    levels = ((groups - least) / step).round().to(torch.int32).flatten(1)  # 0 ... 15
-    packed = torch._convert_weight_to_int4pack_for_cpu(levels, 1)
-    # the kernel computes (level - 8) * step + middle
-    scales = torch.cat([step, least + 8 * step], dim=2).transpose(0, 1).bfloat16().contiguous()
-
-    many = _bfloat16((least + levels.view_as(groups) * step).flatten(1), bias)
-
-    def few(x: Float[Tensor, "*shape in"]) -> Float[Tensor, "*shape out"]:
-        y = torch._weight_int4pack_mm_for_cpu(x.bfloat16().flatten(0, -2), packed, GROUP, scales)
-        y = y.float().view(*x.shape[:-1], rows)
-        return y if bias is None else y + bias
-
-    return lambda x: few(x) if x.numel() <= FEW * columns else many(x)
-
-
-_LINEAR = {  # how to multiply in the blocks, and at the head
-    "float32": (_float32, _float32),
-    "bfloat16": (_bfloat16, _bfloat16),
-    "int4": (_int4, _bfloat16),
-}

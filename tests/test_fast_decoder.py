@@ -21,13 +21,9 @@ from course_lib.decoding import (
     repetition_penalty,
     top_p_filter,
 )
-from course_lib.fast_decoder import (
-    CANDIDATES,
-    FastDecoder,
-    fast_beam_search,
-    fast_top_p_filter,
-    next_token_loss,
-)
+from course_lib.fast_decoder import FastDecoder, next_token_loss
+from course_lib.fast_decoding import CANDIDATES, fast_beam_search, fast_top_p_filter
+from course_lib.fast_products import int4
 from course_lib.objectives import causal_lm_loss
 
 GPT = DecoderConfig(vocab_size=48, max_length=40, width=64, n_layers=3, n_heads=4, ffn_width=96)
@@ -196,8 +192,6 @@ def test_fewer_bits_are_near(config, rows):
 @pytest.mark.parametrize("rows", [1, 3, 50])
 def test_int4_has_16_levels_in_each_group(rows, bias):
     """Weights that have such levels already come out as they are, but for bfloat16."""
-    from course_lib.fast_decoder import _int4
-
     levels = torch.randint(0, 16, (48, 2, 32), generator=generator())
     levels[:, :, 0], levels[:, :, 1] = 0, 15
     step = torch.rand(48, 2, 1, generator=generator()) + 0.5
@@ -205,7 +199,7 @@ def test_int4_has_16_levels_in_each_group(rows, bias):
     biases = torch.randn(48, generator=generator()) if bias else None
     x = torch.randn(rows, 64, generator=generator()).bfloat16().float()
     expected = torch.nn.functional.linear(x, weight, biases)
-    error = (_int4(weight, biases)(x) - expected).abs().max() / expected.abs().max()
+    error = (int4(weight, biases)(x) - expected).abs().max() / expected.abs().max()
     assert error < 0.01
 
 

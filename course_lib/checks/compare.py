@@ -72,8 +72,12 @@ def _tensors_differ(expected: Tensor, got: Tensor, tolerance: float, where: str)
     return Difference(
         "value",
         f"{int((~near).sum())} of {near.numel()} values differ; the first is {here}: expected "
-        f"{expected[tuple(wrong)].item():.6g}, got {got[tuple(wrong)].item():.6g}.",
+        f"{_number(expected[tuple(wrong)])}, got {_number(got[tuple(wrong)])}.",
     )
+
+
+def _number(value: Tensor) -> str:
+    return str(value.item()) if value.dtype == torch.bool else f"{value.item():.6g}"
 
 
 def difference(expected: Any, got: Any, tolerance: float, where: str = "the result"):

@@ -31,8 +31,8 @@ SKIPPED_TAG = "experiment"
 FAST_TWINS = [  # they do what an exercise asks for, by another name
     ("course_lib.tokenization", "bpe_encode_fast"),
     ("course_lib.fast_bpe", "train_bpe_fast"),
-    ("course_lib.fast_decoder", "fast_beam_search"),
-    ("course_lib.fast_decoder", "fast_top_p_filter"),
+    ("course_lib.fast_decoding", "fast_beam_search"),
+    ("course_lib.fast_decoding", "fast_top_p_filter"),
     ("course_lib.fast_decoder", "next_token_loss"),
 ]
 # What a learner's code printed is not for MathJax to interpret.

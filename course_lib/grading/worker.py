@@ -110,7 +110,7 @@ def _warm_up() -> Any:
     """Import what submissions use, once for all of them, without starting a thread."""
     torch.set_num_threads(1)
     names = [f"course_lib.{name}" for name in NOTEBOOK_OF_MODULE]
-    names += ["course_lib.fast_bpe", "course_lib.fast_decoder", "course_lib.pretrained"]
+    names += ["course_lib.fast_bpe", "course_lib.fast_decoding", "course_lib.pretrained"]
     for name in (*names, "ipywidgets", "matplotlib.pyplot"):
         importlib.import_module(name)
     # No history: it would be kept in a file, by a thread.

@@ -42,6 +42,7 @@ def test_everything_equals_itself(tree):
         (1.0, 1.1, "value", "1.1"),
         (tensor([1.0, 2.0]), tensor([1.0, float("nan")]), "value", "NaN"),
         (tensor([1.0, 2.0]), tensor([1.0, 3.0]), "value", "[1]"),
+        (tensor([True]), tensor([False]), "value", "expected True, got False"),
         ({"a": [1, 2]}, {"a": [1, 3]}, "value", "['a'][1]"),
     ],
 )

@@ -125,6 +125,10 @@ def test_forbidden_calls_under_another_name(kept):
     assert "it calls what you are asked to build" in told(lambda x, dim: kept(x, dim))
 
 
+def test_two_tensors_where_one_is_wanted():
+    assert "take `.values`" in told(lambda x, dim: (x - x.max(dim)).exp())
+
+
 def test_misconception_by_name_with_the_smallest_failing_input():
     def softmax(x, dim):
         return x.exp() / x.exp().sum(dim, keepdim=True)
