@@ -17,7 +17,7 @@ lab: .venv/lab.ready
 
 test: .venv/test.ready lint
 	@echo "Running the tests of the package, the checks and the journeys ..."
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --numprocesses 2 --dist worksteal --quiet
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --numprocesses 2 --dist worksteal --quiet --durations 15
 	@echo "Executing every notebook and comparing its outputs ..."
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest notebooks --nbval --quiet --numprocesses 2 --dist loadfile
 

@@ -46,7 +46,7 @@ def test_help_and_a_start_that_finds_all_copies_import_nothing_heavy(tmp_path):
 
 
 def test_the_command_reads_notebooks_without_a_parser_for_web_addresses():
-    code = "import sys, course_lib.cli, nbformat; assert 'lark' not in sys.modules"
+    code = "import sys, course_lib.grading, nbformat; assert 'lark' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
