@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from side_by_side import Comparison, Fact, Growth, in_turn, save
+from side_by_side import Comparison, Fact, Growth, in_turn, print_profile, save
 from torch import Tensor
 from tqdm import tqdm
 
@@ -128,12 +128,7 @@ def kernels_of_our_models() -> set[str]:
 
 def print_profiles(length: int) -> None:
     for way in WAYS:
-        call = work(way, length, backward=True)
-        call()
-        with torch.profiler.profile() as profile:
-            call()
-        print(f"{way}, {length} tokens")
-        print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=8))
+        print_profile(f"{way}, {length} tokens", work(way, length, backward=True), rows=8)
 
 
 def main() -> None:

@@ -9,15 +9,13 @@ A seed decides the text, the held-out stories and the first weights; the world s
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from side_by_side import machine
 from tqdm import tqdm
 
 from course_lib.data.storyland import Storyland
@@ -91,9 +89,7 @@ def main() -> None:
     lines = [
         "# Language models against the known entropy of Storyland",
         "",
-        f"`python benchmarks/decoder.py --seeds {options.seeds}`, {datetime.date.today()}, "
-        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
-        f"torch {torch.__version__}.",
+        f"`python benchmarks/decoder.py --seeds {options.seeds}`, {machine()}.",
         "",
         f"The small world with the plots {' and '.join(PLOTS)}; {STEPS * BATCH * LENGTH:,} tokens "
         "of text; losses on 300 other stories, read from their start. Entropy: the loss of a model "

@@ -8,12 +8,10 @@ It takes a few minutes and writes `benchmarks/results/encoder.md`.
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import platform
 from pathlib import Path
 
 import torch
+from side_by_side import machine
 from tqdm import tqdm
 
 from course_lib.data.digits import load_digits
@@ -125,9 +123,8 @@ def main() -> None:
     lines = [
         "# An encoder reads: the experiments of notebook 05",
         "",
-        f"`python benchmarks/encoder.py --seeds {options.seeds}`, {datetime.date.today()}, "
-        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
-        f"torch {torch.__version__}. Mean over the seeds, and (lowest to highest).",
+        f"`python benchmarks/encoder.py --seeds {options.seeds}`, {machine()}. "
+        "Mean over the seeds, and (lowest to highest).",
     ]
     for title, table in runs[0].items():
         columns = list(next(iter(table.values())))

@@ -7,13 +7,11 @@ Writes benchmarks/results/encoder_decoder.md. Takes some minutes on two cores.
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 import statistics
 from pathlib import Path
 
 import torch
+from side_by_side import machine
 from tqdm import tqdm
 
 from course_lib.data.number_words import START, split_numbers, train_tokenizer
@@ -81,9 +79,8 @@ def main() -> None:
     lines = [
         "# Notebook 07 over three seeds",
         "",
-        f"Made by `benchmarks/encoder_decoder.py` on {datetime.date.today()}: Python "
-        f"{platform.python_version()}, torch {torch.__version__}, {platform.system()} "
-        f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads.",
+        f"Made by `benchmarks/encoder_decoder.py` on {machine()}, "
+        f"{torch.get_num_threads()} threads.",
         "",
         "Exact match on held-out items unless the row says something else.",
         "",

@@ -18,7 +18,7 @@ from functools import partial
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from side_by_side import Comparison, Fact, Growth, in_turn, save
+from side_by_side import Comparison, Fact, Growth, in_turn, print_profile, save
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
@@ -135,11 +135,7 @@ def print_profiles(model: DecoderLM, ids: Tensor) -> None:
         fast = FastDecoder(model, weights)
         ways[f"fast, {weights}"] = lambda fast=fast: write(fast, ids, new=8)
     for name, call in ways.items():
-        call()
-        with torch.profiler.profile() as profile:
-            call()
-        print(f"{name}: prompt and 8 tokens")
-        print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=12))
+        print_profile(f"{name}: prompt and 8 tokens", call)
 
 
 def main() -> None:

@@ -9,12 +9,10 @@ order.
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import platform
 from pathlib import Path
 
 import torch
+from side_by_side import machine
 from tqdm import tqdm
 
 from course_lib.data.word_tasks import CAPITALS, OPPOSITES, PAST_TENSES, PLURALS, SENTIMENTS
@@ -120,8 +118,7 @@ def main() -> None:
         "# SmolLM2-135M-Instruct learning in context",
         "",
         f"`python benchmarks/in_context.py --seeds {options.seeds} --draws {options.draws}`, "
-        f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} CPUs, "
-        f"Python {platform.python_version()}, torch {torch.__version__}.",
+        f"{machine()}.",
         "",
         f"Exact match of greedy decoding, template `{ARROW}`; 95 % Wilson intervals. A seed draws "
         "the examples.",

@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import datetime
 import itertools
 import json
 import os
-import platform
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from side_by_side import machine
 from tqdm import tqdm
 
 from course_lib.experiments.scaling import Run, run_training
@@ -113,9 +112,7 @@ def report(done: dict[Run, dict]) -> str:
     lines = [
         "# The scaling sweep",
         "",
-        f"{len(done)} trainings, {hours:.2f} hours of one core in all "
-        f"({datetime.date.today():%Y-%m-%d}; {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, torch {torch.__version__}).",
+        f"{len(done)} trainings, {hours:.2f} hours of one core in all ({machine()}).",
         "",
         "Held-out loss (nats per token), mean over the seeds, and their standard deviation:",
         "",

@@ -54,6 +54,15 @@ def in_turn(
     return seconds
 
 
+def print_profile(title: str, work: Callable[[], object], rows: int = 12) -> None:
+    """Where torch spends its time in `work`, which is done once before."""
+    work()
+    with torch.profiler.profile() as profile:
+        work()
+    print(title)
+    print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=rows))
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One piece of work, done by us and by a peer, round after round.

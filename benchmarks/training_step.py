@@ -18,8 +18,10 @@ from dataclasses import dataclass
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from functools import partial
+
 import torch
-from side_by_side import Comparison, Fact, Growth, in_turn, save
+from side_by_side import Comparison, Fact, Growth, in_turn, print_profile, save
 from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM
@@ -158,11 +160,7 @@ def print_profiles() -> None:
         *sizes, _ = SIZES["medium"]
         (ids,) = new_batches(sizes[0], BATCH, 1)
         for name, trainee in new_trainees(new_config(kind, *sizes)).items():
-            trainee.step(ids)
-            with torch.profiler.profile() as profile:
-                trainee.step(ids)
-            print(f"{kind}, medium, {name}")
-            print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=12))
+            print_profile(f"{kind}, medium, {name}", partial(trainee.step, ids))
 
 
 def main() -> None:

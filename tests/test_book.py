@@ -3,7 +3,6 @@
 import importlib.util
 import pkgutil
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -194,22 +193,8 @@ def test_a_figure_must_be_described(build):
 
 # --- in a browser ------------------------------------------------------------------------------
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync"]
 KINDS = ["index.html", "notebooks/03_attention/03_attention.html", "docs/claims.html"]
 KINDS += ["docs/api.html", "docs/api/course_lib.attention.html"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed (Debian: chromium)")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
