@@ -36,3 +36,6 @@ c.Autograde.autograde_preprocessors = [
 
 # Learners' folders in the exchange are copied without links, under their owners' names.
 c.ExchangeFactory.collect = "course_lib.grading.collect.Collect"
+
+# Feedback that reads the same without a network.
+c.GenerateFeedback.exporter_class = "course_lib.grading.feedback.FeedbackPage"

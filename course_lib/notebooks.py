@@ -14,6 +14,7 @@ _IS_CLONE = (_CLONE / "notebooks").is_dir()  # or the package was installed from
 ROOT = _CLONE if _IS_CLONE else Path(sys.prefix) / "share" / "transformers-by-hand"
 NOTEBOOKS = ROOT / "notebooks"
 WORKSPACE = (ROOT if _IS_CLONE else Path.cwd()) / "workspace"
+OWN_EXERCISES = "exercises.py"  # beside a notebook: an instructor's own (`checks/own.py`)
 
 
 def notebook_names(folder: Path = NOTEBOOKS) -> list[str]:

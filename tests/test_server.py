@@ -135,7 +135,11 @@ def test_no_class_without_a_gradebook(server):
         assert "course/class" not in get("/course")[2]
         with pytest.raises(urllib.error.HTTPError, match="404"):
             get("/course/class")
+        elsewhere = f"c.CourseDirectory.db_url = 'sqlite:///{root / 'elsewhere.db'}'\n"
+        (root / "nbgrader_config.py").write_text("c = get_config()\n" + elsewhere)
+        assert "03_attention" in get("/course/class")[2]
     finally:
+        (root / "nbgrader_config.py").write_text("c = get_config()\n")
         (root / "elsewhere.db").rename(root / "gradebook.db")
 
 

@@ -494,9 +494,9 @@ def _(draw):
     nothing = torch.tensor([[True, False, True], [False, False, False]])
     blind = qkv(target=2, source=3, d_k=4, d_v=2) | {"mask": nothing}
     yield Case("a query that may attend to nothing", blind)
-    far = qkv(target=2, source=3, d_k=2, d_v=2)
+    far = qkv(target=3, source=4, d_k=5, d_v=2)  # large, so that another is shown first
     far["q"], far["k"] = 1e5 * (1 + far["q"].abs()), -1e6 * (1 + far["k"].abs())
-    far["mask"] = torch.tensor([[True, True, False], [False, True, True]])
+    far["mask"] = attention.causal_mask(3, 4)
     yield Case("allowed scores far below -1e9", far)
 
     double = {name: value.double() for name, value in small.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from course_lib.checks.attempt import Forbidden, Outcome, attempt, learners_fram
 from course_lib.checks.compare import Difference, difference
 from course_lib.checks.exercise import Case, Draw, Exercise, Misconception, registered
 from course_lib.checks.own import own_exercises
+from course_lib.checks.picture import picture
 from course_lib.checks.report import Report, in_words
 
 # One file a notebook, in the order of the course: importing it registers its exercises.
@@ -105,13 +107,15 @@ def evaluate(
         headline = headline if misconception else "not right on cases you have not seen"
         where = f"{wrongs}; one of them: {cases[smallest].about}."
         return _failed(exercise, headline, *shown, where, misconception=misconception)
+    if misconception is None and got[smallest].error is None:
+        explanation += _explain_in_part(exercise, seed, got, wrong)
     evidence = _evidence(cases[smallest], expected[smallest], got[smallest])
+    drawn = picture(expected[smallest].value, got[smallest].value, exercise.tolerance)
     if isinstance(got[smallest].error, Forbidden):
         evidence = ()  # its values may well be right
     where = f"{wrongs}. The smallest: {cases[smallest].about}."
-    return _failed(
-        exercise, headline, *explanation, where, misconception=misconception, evidence=evidence
-    )
+    report = _failed(exercise, headline, *explanation, where, misconception=misconception)
+    return replace(report, evidence=evidence, picture=drawn)
 
 
 @lru_cache(maxsize=24)
@@ -152,6 +156,27 @@ def _recognise(exercise: Exercise, seed: int, hidden: bool, got: list[Outcome]):
         if all(got[i].same_as(t, exercise.tolerance) for i, t in zip(inside, theirs)):
             return misconception
     return None
+
+
+def _explain_in_part(
+    exercise: Exercise, seed: int, got: list[Outcome], wrong: list[int]
+) -> tuple[str, ...]:
+    """A sentence on the misconception behind most of a visible check's wrong cases, if it is behind
+    two at least: whoever makes two mistakes at once sees one of them alone where the other does not
+    matter."""
+    cases, _ = _right_outcomes(exercise, seed, False)
+    plain = [i for i in wrong if not cases[i].at_the_door and got[i].error is None]
+
+    def explained(misconception: Misconception) -> int:
+        theirs = (_their_outcome(exercise, seed, False, misconception, i) for i in plain)
+        return sum(got[i].same_as(t, exercise.tolerance) for i, t in zip(plain, theirs))
+
+    counts = [explained(misconception) for misconception in exercise.misconceptions]
+    if max(counts, default=0) < 2 or any(outcome.out_of_time for outcome in got):
+        return ()
+    likely = exercise.misconceptions[counts.index(max(counts))]
+    says = f'In {max(counts)} of the wrong cases you get what the mistake "{likely.name}" gives:'
+    return (f"{says} {likely.says}",)
 
 
 @lru_cache(maxsize=5_000)
@@ -253,8 +278,6 @@ def _size(values: Any) -> int:
         return 1
 
 
-def _failed(exercise: Exercise, headline, *explanation, misconception=None, evidence=()) -> Report:
+def _failed(exercise: Exercise, headline: str, *explanation: str, misconception=None) -> Report:
     name = misconception.name if misconception else None
-    return Report(
-        exercise.id, False, 0.0, exercise.points, headline, name, tuple(explanation), evidence
-    )
+    return Report(exercise.id, False, 0.0, exercise.points, headline, name, tuple(explanation))

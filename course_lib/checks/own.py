@@ -14,13 +14,13 @@ from pathlib import Path
 from types import ModuleType
 
 from course_lib.checks.exercise import Exercise, registering
+from course_lib.notebooks import OWN_EXERCISES
 
-FILE = "exercises.py"
 _judged: list[str] = []  # while something is judged: the instructor's text, last one first
 
 
 @lru_cache(maxsize=64)
-def described(text: str, name: str = FILE) -> Mapping[str, Exercise]:
+def described(text: str, name: str = OWN_EXERCISES) -> Mapping[str, Exercise]:
     """The exercises that a text describes, by id. The text is executed: it must be trusted.
 
     Args:
@@ -47,7 +47,7 @@ def described(text: str, name: str = FILE) -> Mapping[str, Exercise]:
 
 def text_beside(notebook: Path) -> str:
     """The description that stands beside an instructor's notebook; "" if there is none."""
-    path = notebook.parent / FILE
+    path = notebook.parent / OWN_EXERCISES
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
@@ -56,7 +56,7 @@ def own_exercises(folder: Path | None = None) -> Mapping[str, Exercise]:
     judged, those that the judge was given."""
     if _judged:
         return described(_judged[-1])
-    path = (folder or Path.cwd()) / FILE
+    path = (folder or Path.cwd()) / OWN_EXERCISES
     return described(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else {}
 
 

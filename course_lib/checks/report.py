@@ -53,7 +53,8 @@ class Report:
     """The verdict on one exercise.
 
     `message` is the whole report as plain text; a notebook shows the same as HTML. `evidence`
-    holds the smallest failing case: rows of (label, text), empty when hidden or passed.
+    holds the smallest failing case: rows of (label, text), empty when hidden or passed. `picture`
+    is HTML that only a notebook shows (`picture.py`), or empty.
     """
 
     exercise: str
@@ -64,6 +65,7 @@ class Report:
     misconception: str | None = None
     explanation: tuple[str, ...] = ()
     evidence: tuple[tuple[str, str], ...] = field(default=())
+    picture: str = ""
 
     @property
     def _title(self) -> str:
@@ -99,5 +101,5 @@ class Report:
             f'{_STYLE}<div class="course-report {kind}" role="group" '
             f'aria-label="Check of {escape(self.exercise)}"><p role="status">'
             f'<b><span aria-hidden="true">{mark}</span> {says}</b> ({self._marks})</p>'
-            f"{paragraphs}{table}</div>"
+            f"{paragraphs}{table}{self.picture}</div>"
         )

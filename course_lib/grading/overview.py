@@ -14,14 +14,12 @@ from pathlib import Path
 from statistics import fmean, median
 
 from nbgrader.api import Assignment, Grade, GradeCell, SubmittedAssignment, SubmittedNotebook
-from nbgrader.coursedir import CourseDirectory
 from sqlalchemy import create_engine, select
 from sqlalchemy.engine import Connection, make_url
-from traitlets.config import Config
 
 from course_lib.grading.door import Refused, only_plain_files, read_submission, sane_name
+from course_lib.grading.folder import CourseFolder
 from course_lib.grading.learner import CHECK
-from course_lib.grading.release import nbgrader_config
 
 _BINS = 10
 
@@ -86,7 +84,7 @@ class Overview:
         return sorted(named, key=lambda row: -row[2])
 
 
-class ClassFolder:
+class ClassFolder(CourseFolder):
     """An instructor's course folder, to be read.
 
     Raises:
@@ -94,11 +92,7 @@ class ClassFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / "nbgrader_config.py").exists():
-            raise ValueError(f"folder: expected one with an nbgrader_config.py, got {folder}")
-        config = Config(nbgrader_config(folder))
-        config.CourseDirectory.root = str(folder)
-        self.directory = CourseDirectory(config=config)
+        super().__init__(folder)
         self.url = make_url(self.directory.db_url)
         if self.url.drivername == "sqlite" and not Path(self.url.database or "").is_file():
             raise ValueError(f"folder: {folder} has no gradebook yet; `course grade` makes it")
@@ -122,20 +116,10 @@ class ClassFolder:
         finally:
             engine.dispose()
 
-    def path(self, stage: str, student: str, assignment: str) -> Path:
-        """The folder of a submission at one of nbgrader's stages, such as "submitted"."""
-        pattern = getattr(self.directory, f"{stage}_directory")
-        return Path(self.directory.format_path(pattern, student, assignment))
-
     def assignments(self) -> list[str]:
         """Those that have been released, in order of their names."""
         with self.reading() as connection:
             return sorted(connection.scalars(select(Assignment.name)))
-
-    def submitted(self, assignment: str) -> list[str]:
-        """Who has handed in."""
-        everybody = self.path("submitted", "x", "y").parent.parent
-        return sorted(path.parent.name for path in everybody.glob(f"*/{assignment}"))
 
     def overview(self, assignment: str) -> Overview:
         """How the class did.
@@ -172,7 +156,7 @@ class ClassFolder:
                 .join(GradeCell, Grade.cell_id == GradeCell.id)
                 .where(SubmittedAssignment.assignment_id == found.id)
             ).all()
-        submitted = self.submitted(assignment)
+        submitted = [path.parent.name for path in self.submitted(assignment)]
         notebooks = {s: self._judged(s, assignment) for s in submitted if _is_sane(s)}
         graded = {student for student, cells in notebooks.items() if cells is not None}
         due = {
@@ -253,7 +237,7 @@ class ClassFolder:
 
     def _refusal(self, student: str, assignment: str) -> str | None:
         """Why a submission does not get through the door, if it does not."""
-        folder = self.path("submitted", "x", "y").parent.parent / student / assignment
+        folder = self.path("submitted", student, assignment)
         try:
             sane_name(student)
             only_plain_files(folder)

@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course_lib.notebooks import NOTEBOOKS, ROOT, notebook_names, notebook_path
+from course_lib.notebooks import NOTEBOOKS, OWN_EXERCISES, ROOT, notebook_names, notebook_path
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
     from traitlets.config import Config
-
-DESCRIBED = "exercises.py"  # an instructor's own exercises, as `course_lib.checks.own` reads them
 
 # What `nbgrader generate_assignment` does to a notebook, less writing it into a gradebook.
 _STEPS = (
@@ -97,9 +95,9 @@ def release(
                 text = _ON_COLAB.format(repository=colab)
                 notebook.cells.insert(0, nbformat.v4.new_code_cell(text, id="on-colab"))
             nbformat.write(notebook, path)
-        described = source / name / DESCRIBED
-        if described.exists() and not (path.parent / DESCRIBED).exists():
-            shutil.copyfile(described, path.parent / DESCRIBED)
+        described = source / name / OWN_EXERCISES
+        if described.exists() and not (path.parent / OWN_EXERCISES).exists():
+            shutil.copyfile(described, path.parent / OWN_EXERCISES)
         yield path, written
 
 

@@ -97,7 +97,9 @@ def submit(name: str, workspace: Path) -> tuple[list[Mark], Path]:
                 api.generate_feedback(name, _LEARNER),
             ):
                 if not result["success"]:
-                    raise GradingFailed(result.get("error") or result.get("log"))
+                    raise GradingFailed(
+                        "\n".join(filter(None, (result.get("log"), result.get("error"))))
+                    )
         page = workspace / "feedback" / f"{name}.html"
         page.parent.mkdir(exist_ok=True)
         shutil.copy(root / "feedback" / _LEARNER / name / f"{name}.html", page)

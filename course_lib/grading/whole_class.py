@@ -18,17 +18,16 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGraderAPI
-from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import rmtree
 from sqlalchemy.exc import SAWarning
-from traitlets.config import Config
 
 from course_lib.checks.own import described, text_beside
 from course_lib.grading.case import Case, Findings
 from course_lib.grading.door import Refused, only_plain_files, read_submission, sane_name
+from course_lib.grading.folder import CourseFolder
 from course_lib.grading.pool import Decided
 from course_lib.grading.rebuild import put_hidden_tests, rebuild
-from course_lib.grading.release import nbgrader_config, released_from
+from course_lib.grading.release import released_from
 from course_lib.grading.sandbox import LEVELS, Level
 
 FINDINGS = ".grading"  # the folder beside the gradebook
@@ -61,8 +60,8 @@ class _Submission:
     refused: Refused | None = None
 
 
-class Course:
-    """An instructor's course folder: `nbgrader_config.py`, notebooks, submissions, gradebook.
+class Course(CourseFolder):
+    """An instructor's course folder, to be graded.
 
     Args:
         folder: where nbgrader's commands would be run.
@@ -73,9 +72,8 @@ class Course:
     """
 
     def __init__(self, folder: Path, level: Level | None = None) -> None:
-        if not (folder / "nbgrader_config.py").exists():
-            raise ValueError(f"folder: expected one with an nbgrader_config.py, got {folder}")
-        config = Config(nbgrader_config(folder))
+        super().__init__(folder)
+        config = self.config
         steps = str(config.Autograde)
         if JUDGE not in steps or REBUILD not in steps:
             raise ValueError(f"nbgrader_config.py: expected {REBUILD} and {JUDGE} in its Autograde")
@@ -88,23 +86,11 @@ class Course:
         config.Judge.findings = str(self.findings.folder)
         for steps in ("sanitize_preprocessors", "autograde_preprocessors"):
             config.Autograde[steps] = [s for s in config.Autograde[steps] if s not in IDLE]
-        config.CourseDirectory.root = str(folder)
-        self.directory = CourseDirectory(config=config)
         self.api = NbGraderAPI(self.directory, config=config)
 
     def assignments(self) -> list[str]:
         """Those that somebody has handed in."""
         return sorted({path.name for path in self.submitted("*") if path.is_dir()})
-
-    def submitted(self, assignment: str) -> list[Path]:
-        """The folders of all submissions of an assignment, in the order of the names."""
-        everybody = self.path("submitted", "x", "y").parent.parent
-        return sorted(everybody.glob(f"*/{assignment}"))
-
-    def path(self, stage: str, student: str, assignment: str) -> Path:
-        """The folder of a submission at one of nbgrader's stages, such as "submitted"."""
-        directory = getattr(self.directory, f"{stage}_directory")
-        return Path(self.directory.format_path(directory, student, assignment))
 
     def source_path(self, assignment: str, name: str) -> Path:
         """The instructor's notebook called `name`."""

@@ -45,7 +45,7 @@ _WORDS = {
     # the quiz
     "in_english": ("In English", "Em inglês"),
     "in_portuguese": ("Em português", "Em português"),
-    "quiz_title": ("Quiz on {notebook}", "Questionário sobre {notebook}"),
+    "quiz_title": ("Quiz on {notebook}", "Quiz sobre {notebook}"),
     "quiz_how": (
         "Think first, then open the answer you would give. Wrong ones are worth opening too.",
         "Pense primeiro e abra a resposta que você daria. Vale a pena abrir as erradas também.",
@@ -58,23 +58,23 @@ _WORDS = {
     "score": ("{right} of {total} right.", "{right} de {total} certas."),
     "read_again": ("Worth reading again:", "Vale a pena reler:"),
     # due cards
-    "nothing_due": ("Nothing is due.", "Nada a revisar agora."),
-    "come_back": ("The next card is due {when}.", "O próximo cartão vence {when}."),
+    "nothing_due": ("Nothing is due.", "Nada para revisar agora."),
+    "come_back": ("The next card is due {when}.", "O próximo cartão volta {when}."),
     "all_seen": ("You have met all cards.", "Você já viu todos os cartões."),
     "new_tomorrow": (
         "There are new cards; {new} a day is enough. They come tomorrow.",
         "Há cartões novos; {new} por dia bastam. Eles vêm amanhã.",
     ),
-    "due_now": ("{due} due, {new} new.", "{due} a revisar, {new} novos."),
+    "due_now": ("Due: {due}. New: {new}.", "Para revisar: {due}. Novos: {new}."),
     "card_of": ("{n} of {total}: {notebook}", "{n} de {total}: {notebook}"),
     "show_answer": ("Show answer", "Mostrar resposta"),
     "press_enter": ("Enter shows the answer, q ends", "Enter mostra a resposta, q encerra"),
-    "how_well": ("How well did you know it?", "O quanto você sabia?"),
+    "how_well": ("How well did you know it?", "Quão bem você sabia a resposta?"),
     "again": ("Again", "De novo"),
     "hard": ("Hard", "Difícil"),
     "good": ("Good", "Bom"),
     "easy": ("Easy", "Fácil"),
-    "done": ("{n} cards reviewed.", "{n} cartões revisados."),
+    "done": ("Cards reviewed: {n}.", "Cartões revisados: {n}."),
     "stopped": ("Stopped. What you answered counts.", "Encerrado. O que você respondeu vale."),
     "without_widgets": (
         "Buttons are not available here; `course review` in a terminal asks the same cards and "
@@ -88,13 +88,13 @@ _WORDS = {
     ),
     "moved_aside": (
         "The file with your reviews could not be read. It is kept as {path}; a new one begins.",
-        "Não foi possível ler o arquivo das suas revisões. Ele foi guardado como {path}; um novo "
-        "começa.",
+        "Não foi possível ler o arquivo das suas revisões. Ele foi guardado como {path}; "
+        "começa um novo.",
     ),
     "now": ("now", "agora"),
     "in_minutes": ("in {n} min", "em {n} min"),
     "in_hours": ("in {n} h", "em {n} h"),
-    "in_days": ("in {n} days", "em {n} dias"),
+    "in_days": ("in {n} d", "em {n} d"),
     # practice and matching
     "which_answer": ("Which answer belongs to this card?", "Qual resposta é a deste cartão?"),
     "that_was": ("That one is the answer to: {front}", "Essa é a resposta de: {front}"),
@@ -108,8 +108,8 @@ _WORDS = {
     "not_a_pair": ("Not a pair: {pair}.", "Não é um par: {pair}."),
     "not_understood": ("Not understood: {text}", "Não entendi: {text}"),
     "all_matched": (
-        "All found, with {wrong} wrong tries.",
-        "Todos encontrados, com {wrong} tentativas erradas.",
+        "All found. Wrong tries: {wrong}.",
+        "Todos encontrados. Tentativas erradas: {wrong}.",
     ),
-    "pick": ("Type one of {choices}", "Digite uma de {choices}"),
+    "pick": ("Type one of {choices}", "Digite uma opção: {choices}"),
 }  # fmt: skip

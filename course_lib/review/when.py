@@ -11,7 +11,7 @@ from course_lib.review.schedule import Schedule
 
 
 def in_words(wait: timedelta, language: str) -> str:
-    """A time to wait, rounded: "in 10 min", "in 3 h", "in 5 days"."""
+    """A time to wait, rounded: "in 10 min", "in 3 h", "in 5 d"."""
     minutes = wait.total_seconds() / 60
     if minutes < 0.5:
         return say("now", language)

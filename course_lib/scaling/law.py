@@ -16,8 +16,10 @@ class ScalingLaw:
 
     Attributes:
         E: the loss that is left with endless parameters and tokens; nats per token.
-        A, alpha: what a finite model costs.
-        B, beta: what a finite text costs.
+        A: how much a finite model costs.
+        alpha: how quickly that falls with parameters.
+        B: how much a finite text costs.
+        beta: how quickly that falls with tokens.
         intervals: (low, high) of each constant by its name, 95 % of the refits; empty without.
         refits: the laws fitted to resampled runs, for intervals of whatever follows from a law.
     """

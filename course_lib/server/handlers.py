@@ -62,8 +62,11 @@ class _Page(JupyterHandler):
         return "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
     def is_a_class(self) -> bool:
-        """Is the server's root an instructor's folder with a gradebook?"""
-        return all((self.root / name).exists() for name in ("nbgrader_config.py", "gradebook.db"))
+        """Is the server's root an instructor's folder with a gradebook, in a file or elsewhere?"""
+        config = self.root / "nbgrader_config.py"
+        if not config.exists():
+            return False
+        return (self.root / "gradebook.db").exists() or "db_url" in config.read_text("utf-8")
 
     def address(self, *parts: str) -> str:
         """Where something is on this server."""

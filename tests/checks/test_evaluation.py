@@ -140,6 +140,41 @@ def test_misconception_by_name_with_the_smallest_failing_input():
     assert "shape [4]" in evidence["x"]
 
 
+def test_of_two_mistakes_at_once_one_is_named():
+    def unscaled_and_upside_down(q, k, v, mask=None):
+        scores = q @ k.mT
+        if mask is not None:
+            scores = scores.masked_fill(mask, float("-inf"))
+        weights = attention.softmax(scores, dim=-1)
+        return weights @ v, weights
+
+    report = evaluate("attention.scaled_dot_product_attention", unscaled_and_upside_down)
+    assert not report.passed and report.misconception is None
+    assert '"forgets to scale the scores" gives: These are the weights of' in report.message
+    hidden = evaluate(
+        "attention.scaled_dot_product_attention", unscaled_and_upside_down, hidden=True
+    )
+    assert "the mistake" not in hidden.message
+
+
+def test_an_unheard_of_mistake_is_given_no_name():
+    assert "the mistake" not in told(lambda x, dim: torch.full_like(x, 0.123))
+
+
+def test_a_table_is_drawn_when_a_part_of_it_is_wrong():
+    def shows_the_first_the_last(target, source=None):
+        mask = attention.causal_mask(target, source)
+        mask[0, -1] = True
+        return mask
+
+    report = evaluate("attention.causal_mask", shows_the_first_the_last)
+    assert "<svg" in report._repr_html_() and "<svg" not in report.message
+    assert (
+        "<svg"
+        not in evaluate("attention.causal_mask", shows_the_first_the_last, hidden=True).picture
+    )
+
+
 def test_what_a_solution_prints_is_shown_when_it_is_wrong():
     def softmax(x, dim):
         print("sum is", 42)

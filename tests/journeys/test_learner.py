@@ -23,7 +23,7 @@ def test_untouched_copy_runs_to_the_first_check_and_fails_politely(name, workspa
     path = workspace / name / f"{name}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     with pytest.raises(CellExecutionError) as caught:
-        execute(notebook, path.parent)
+        execute(notebook, path.parent, timeout=120)
     first = next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade"))
     failed = [
         cell
@@ -83,6 +83,6 @@ def test_commands_of_a_learner(tmp_path, write, solutions):
 
     assert "0 of" in course("progress")  # `course check` is no attempt of the learner's
     path = tmp_path / name / f"{name}.ipynb"
-    execute(nbformat.read(path, as_version=4), path.parent, allow_errors=True)
+    execute(nbformat.read(path, as_version=4), path.parent, allow_errors=True, timeout=120)
     said = course("progress")
     assert "2 of" in said and "returns a tensor" in said

@@ -132,12 +132,16 @@ def test_a_learners_day(clone, course, course_lab, page, choose, centre, picture
     said = course("submit", NAME, "--no-show")
     assert re.search(r"attention\.softmax +2 of 2", said)
     assert "2 of 20 points" in said
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
     page.goto((clone / "workspace" / "feedback" / f"{NAME}.html").as_uri())
-    expect(page.get_by_text(f"{NAME} (Score: 2.0 / 20.0)")).to_be_visible()
+    expect(page.get_by_text("2 of 20 points.")).to_be_visible()
+    assert page.locator("math").count() > 20
+    assert all(url.startswith(("file:", "data:")) for url in asked)
     right = page.get_by_text("attention.softmax: right on all")
     centre(right)
     expect(right).to_be_visible()
-    assert barriers(page, ".course-report") == []
+    assert barriers(page, "html") == []
     picture(page, "learner-7-feedback")
 
     # The course's page knows.
@@ -150,3 +154,20 @@ def test_a_learners_day(clone, course, course_lab, page, choose, centre, picture
     expect(done).to_contain_text("overflows for large scores")
     assert barriers(page, "html") == []
     picture(page, "learner-8-home")
+
+
+def test_a_live_control_answers(clone, course, course_lab, page, choose):
+    address, token = course_lab(clone, **course.environment)
+    path = "notebooks/00_start_here/00_start_here.ipynb"  # solved: every cell runs
+    page.goto(f"{address}/lab/tree/{path}?token={token}")
+    notebook = page.locator(".jp-Notebook")
+    notebook.get_by_role("heading", name="Start here").first.wait_for()
+    choose(page, "Run", "Run All Cells")
+    control = notebook.locator(".jp-CodeCell", has_text="def what_comes_next(prompt)")
+    figure = control.locator(".jp-OutputArea img")
+    expect(figure).to_be_visible()
+    before = figure.get_attribute("src")
+    control.locator("input[type=text]").fill("Twinkle, twinkle, little")
+    page.keyboard.press("Enter")
+    expect(figure).not_to_have_attribute("src", before)
+    expect(figure).to_be_visible()

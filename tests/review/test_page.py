@@ -129,7 +129,7 @@ def test_buttons_show_the_answer_then_take_the_rating(tmp_path, clock):
     assert as_html(CARDS[0].front["en"]) in shown.text.value
     shown.show.click()
     shown.ratings[3].click()
-    assert "3 cards reviewed." in shown.text.value and descriptions(shown) == []
+    assert "Cards reviewed: 3." in shown.text.value and descriptions(shown) == []
     assert Schedule(tmp_path / "review.json", clock).not_met(CARDS[:3]) == [CARDS[2]]
 
 

@@ -34,7 +34,7 @@ def test_review_asks_shows_and_remembers(course, state):
     for card in CARDS[:2]:
         assert card.front["en"] in result.output and card.back["en"] in result.output
     assert CARDS[2].front["en"] not in result.output
-    assert "3 cards reviewed." in result.output and "next card is due in 10 min" in result.output
+    assert "Cards reviewed: 3." in result.output and "next card is due in 10 min" in result.output
     assert [(id, n) for id, n, _ in state()["reviews"]] == [
         (CARDS[0].id, 3), (CARDS[1].id, 1), (CARDS[1].id, 4)
     ]  # fmt: skip
