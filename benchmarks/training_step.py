@@ -125,10 +125,8 @@ def compare(kind: str, size: str) -> tuple[list[Comparison], Fact]:
     trainees = new_trainees(new_config(kind, *sizes))
     batches = new_batches(sizes[0], BATCH, steps)
     assert_equal_losses(trainees, new_batches(sizes[0], BATCH, 4))
-    seconds = in_turn(
-        {name: lambda one=one: [one.step(ids) for ids in batches] for name, one in trainees.items()},
-        rounds=ROUNDS,
-    )
+    calls = {n: lambda one=one: [one.step(ids) for ids in batches] for n, one in trainees.items()}
+    seconds = in_turn(calls, rounds=ROUNDS)
     shares = [share_of_products(trainees["fast"], batches[0]) for _ in range(3)]
     n = sum(p.numel() for p in trainees["fast"].model.parameters())
     what = f"{steps} training step{'s' * (steps > 1)}, {kind} of {n / 1e6:.2g} M parameters"
