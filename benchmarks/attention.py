@@ -1,7 +1,6 @@
 """Attention, forward and backward: ours beside the same in torch, over lengths; and its memory.
 
     python benchmarks/attention.py
-    python benchmarks/attention.py --profile    where the time of each way goes, and nothing else
 
 One text, two heads of 64 channels, causal, float32, two threads. Four ways of the same thing:
 
@@ -13,7 +12,6 @@ One text, two heads of 64 channels, causal, float32, two threads. Four ways of t
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
 import resource
@@ -23,7 +21,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from side_by_side import Comparison, Fact, Growth, in_turn, print_profile, save
+from side_by_side import Comparison, Fact, Growth, in_turn, save
 from torch import Tensor
 from tqdm import tqdm
 
@@ -126,19 +124,8 @@ def kernels_of_our_models() -> set[str]:
     return {event.key for event in profile.key_averages() if "attention" in event.key}
 
 
-def print_profiles(length: int) -> None:
-    for way in WAYS:
-        print_profile(f"{way}, {length} tokens", work(way, length, backward=True), rows=8)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", action="store_true")
-    options = parser.parse_args()
     torch.set_num_threads(THREADS)
-    if options.profile:
-        return print_profiles(2048)
-
     assert_equal_results([128, 1000, 2048])
     kernel = "aten::_scaled_dot_product_flash_attention_for_cpu"
     assert kernel in kernels_of_our_models(), "our models do not use the fused kernel"

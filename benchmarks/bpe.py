@@ -1,7 +1,6 @@
 """Byte pair encoding: training and encoding beside `tokenizers` and `tiktoken`.
 
     python benchmarks/bpe.py
-    python benchmarks/bpe.py --profile    where our time goes, and nothing else
 
 The text is Python itself: the language reference, then the standard library's sources in order of
 name, until there are 10 MB. Both sides start cold in each round: a new tokenizer, empty caches.
@@ -16,12 +15,9 @@ name, until there are 10 MB. Both sides start cold in each round: a new tokenize
 
 from __future__ import annotations
 
-import argparse
-import cProfile
 import json
 import multiprocessing
 import os
-import pstats
 import re
 import statistics
 import sysconfig
@@ -37,7 +33,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from course_lib.data.python_reference import python_reference_text
 from course_lib.fast_bpe import train_bpe_fast
 from course_lib.pre_tokenization import GPT2_PATTERN, chunks
-from course_lib.tokenization import BPETokenizer, train_bpe
+from course_lib.tokenization import BPETokenizer
 from course_lib.tokenizer_json import spell
 
 MB = 1_000_000
@@ -215,33 +211,11 @@ def growth_with_size(
     return Growth(work, "characters", sizes, costs)
 
 
-def profile(text: str) -> None:
-    """The five lines of each that take longest."""
-    part = text[:MB]
-    trained = train_bpe_fast(part, 8000)
-    ways = {
-        "train_bpe, 1 MB, 8,000 tokens": lambda: train_bpe(part, 8000),
-        "train_bpe_fast, the same": lambda: train_bpe_fast(part, 8000),
-        "BPETokenizer.encode, 1 MB": lambda: cold(trained).encode(part),
-    }
-    for name, work in ways.items():
-        profiler = cProfile.Profile()
-        profiler.runcall(work)
-        print(f"\n== {name}")
-        pstats.Stats(profiler).strip_dirs().sort_stats("tottime").print_stats(5)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", action="store_true")
-    options = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # read when the library first works
     os.environ["RAYON_NUM_THREADS"] = "1"
 
     text = real_text()
-    if options.profile:
-        profile(text)
-        return
     comparisons, with_vocabulary = compare_training(text)
     trained = train_bpe_fast(text, VOCAB_SIZES[-1])
     library = library_train(passages(text), VOCAB_SIZES[-1])

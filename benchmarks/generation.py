@@ -1,14 +1,12 @@
 """Writing with SmolLM2: ours beside `generate` of `transformers`, from the same weights.
 
     python benchmarks/generation.py
-    python benchmarks/generation.py --profile    where the time of a step goes, and nothing else
 
 Greedy with a cache for one and for eight texts, sampling with top-p, and beam search.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -18,7 +16,7 @@ from functools import partial
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from side_by_side import Comparison, Fact, Growth, in_turn, print_profile, save
+from side_by_side import Comparison, Fact, Growth, in_turn, save
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
@@ -140,32 +138,13 @@ def fast_steps(fast: FastDecoder, ids: Tensor) -> Tensor:
     return torch.stack(logits, dim=1)
 
 
-def print_profiles(model: DecoderLM, ids: Tensor) -> None:
-    peer = Peer(model, torch.float32)
-    ways: dict[str, Callable[[], object]] = {
-        "transformers": lambda: peer.write(ids, new=8),
-        "clear (before)": lambda: write(model, ids, new=8),
-    }
-    for weights in ("float32", "int4"):
-        fast = FastDecoder(model, weights)
-        ways[f"fast, {weights}"] = lambda fast=fast: write(fast, ids, new=8)
-    for name, call in ways.items():
-        print_profile(f"{name}: prompt and 8 tokens", call)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", action="store_true")
-    options = parser.parse_args()
     torch.set_num_threads(THREADS)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     model, tokenizer = load_smollm2()
     many = torch.tensor([tokenizer.encode(text)[:PROMPT] for text in TEXTS])
     one = many[:1]
-    if options.profile:
-        return print_profiles(model, one)
-
     peer, half_peer = Peer(model, torch.float32), Peer(model, torch.bfloat16)
     fast = {w: FastDecoder(model, w) for w in ("float32", "bfloat16", "int4")}
     speed = bandwidth()

@@ -54,15 +54,6 @@ def in_turn(
     return seconds
 
 
-def print_profile(title: str, work: Callable[[], object], rows: int = 12) -> None:
-    """Where torch spends its time in `work`, which is done once before."""
-    work()
-    with torch.profiler.profile() as profile:
-        work()
-    print(title)
-    print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=rows))
-
-
 @dataclass(frozen=True)
 class Comparison:
     """One piece of work, done by us and by a peer, round after round.
@@ -115,6 +106,18 @@ class Fact:
     at_most: float | None = None
 
 
+@dataclass(frozen=True)
+class Profile:
+    """Where the time of a piece of work goes, in the clear way ("before") and in the fast one.
+
+    Each way is (name, seconds, its hottest operations with their percent of the time).
+    """
+
+    work: str
+    before: tuple[str, float, list[tuple[str, float]]]
+    after: tuple[str, float, list[tuple[str, float]]]
+
+
 def spread(values: Sequence[float]) -> str:
     """Median (lowest to highest), with three significant digits."""
 
@@ -135,6 +138,7 @@ def save(
     growths: Sequence[Growth] = (),
     facts: Sequence[Fact] = (),
     notes: Sequence[str] = (),
+    profiles: Sequence[Profile] = (),
 ) -> None:
     """Keep what was measured in `results/NAME.json`, for `report.py`, and print it."""
     result = {
@@ -143,6 +147,7 @@ def save(
         "comparisons": [asdict(c) for c in comparisons],
         "growths": [asdict(g) for g in growths],
         "facts": [asdict(f) for f in facts],
+        "profiles": [asdict(p) for p in profiles],
         "notes": list(notes),
     }
     RESULTS.mkdir(exist_ok=True)
@@ -181,6 +186,15 @@ def section(result: Mapping) -> list[str]:
         f = Fact(**fields)
         limit = "" if f.at_most is None else f"{f.at_most:g} {f.unit}"
         lines.append(f"| {f.what} | {spread(f.values)} {f.unit} | {limit} |")
+    if result.get("profiles"):
+        lines += ["", "| work | before | after |", "| --- | --- | --- |"]
+    for fields in result.get("profiles", []):
+        p = Profile(**fields)
+        ways = (
+            f"{name}, {seconds:.3g} s: " + "; ".join(f"{share:.0f} % {op}" for op, share in hottest)
+            for name, seconds, hottest in (p.before, p.after)
+        )
+        lines.append("| " + " | ".join([p.work, *ways]) + " |")
     for note in result["notes"]:
         lines += ["", note]
     return lines

@@ -1,7 +1,6 @@
 """A training step of our decoder beside `transformers`, at three sizes and in two kinds.
 
     python benchmarks/training_step.py
-    python benchmarks/training_step.py --profile    where the time of a step goes, and nothing else
 
 A step is forward, loss, backward and AdamW, on the same ids and from the same weights. Ours twice:
 "clear" is `causal_lm_loss(model(ids), ids)`, "fast" is `next_token_loss(model, ids)`.
@@ -9,7 +8,6 @@ A step is forward, loss, backward and AdamW, on the same ids and from the same w
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -18,10 +16,8 @@ from dataclasses import dataclass
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from functools import partial
-
 import torch
-from side_by_side import Comparison, Fact, Growth, in_turn, print_profile, save
+from side_by_side import Comparison, Fact, Growth, in_turn, save
 from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM
@@ -154,24 +150,10 @@ def growth(what: str, points: dict[int, tuple[DecoderConfig, int]]) -> Growth:
     return Growth("training step, fast, LLaMA", what, list(points), costs)
 
 
-def print_profiles() -> None:
-    for kind in KINDS:
-        *sizes, _ = SIZES["medium"]
-        (ids,) = new_batches(sizes[0], BATCH, 1)
-        for name, trainee in new_trainees(new_config(kind, *sizes)).items():
-            print_profile(f"{kind}, medium, {name}", partial(trainee.step, ids))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", action="store_true")
-    options = parser.parse_args()
     torch.set_num_threads(THREADS)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    if options.profile:
-        return print_profiles()
-
     comparisons, facts = [], []
     for kind in KINDS:
         for size in tqdm(SIZES, kind):
