@@ -24,7 +24,7 @@ import nbformat
 import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.api import Gradebook
-from side_by_side import Comparison, Fact, in_turn, save
+from side_by_side import Comparison, Fact, Growth, in_turn, save
 
 from course_lib.grading.sandbox import strongest_level
 from course_lib.notebooks import ROOT
@@ -196,11 +196,18 @@ def main() -> None:
     each = [statistics.median(each_more("1 job, more", "1 job", more - n))]
     each.append((total - statistics.median(seconds["1 job, more"])) / (many - more))
     thousand = total + (1000 - many) * each[1]
+    typical = {name: statistics.median(times) for name, times in seconds.items()}
+    ours_whole = [typical["1 job"], typical["1 job, more"], total]
+    stock_whole = [typical["stock, one"], typical["stock"]]
     save(
         "grading",
         "Grading a class",
         comparisons,
-        facts=[
+        [
+            Growth("grading, `course grade`", "submissions", [n, more, many], ours_whole),
+            Growth("grading, stock", "submissions", [one, n], stock_whole),
+        ],
+        [
             Fact(f"one more submission, from {n} to {more}", each[:1], "s"),
             Fact(f"one more submission, from {more} to {many}", each[1:], "s"),
             Fact(f"{many} submissions, `--jobs 1`, whole command", [total], "s"),
