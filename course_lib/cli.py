@@ -217,13 +217,11 @@ def progress(workspace: Workspace = WORKSPACE) -> None:
 
 @app.command()
 def exercises() -> None:
-    """List every exercise, an instructor's own in this folder included, with its points,
-    misconceptions and alternatives."""
+    """List every exercise with its points, misconceptions and alternatives."""
     from course_lib.checks import exercises as every_exercise
-    from course_lib.checks.own import own_exercises
 
     table = Table("exercise", "points", "misconceptions", "alternatives", box=None)
-    found = [*every_exercise().values(), *own_exercises().values()]
+    found = every_exercise().values()
     for one in found:
         table.add_row(
             one.id, str(one.points), str(len(one.misconceptions)), str(len(one.alternatives))

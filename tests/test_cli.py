@@ -96,18 +96,6 @@ def test_exercises_counts_everything(course):
     assert str(sum(len(one.misconceptions) for one in every)) in result.output
 
 
-def test_exercises_lists_an_instructors_own(course, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "exercises.py").write_text(
-        "from course_lib.checks.exercise import Case, Exercise\n"
-        "double = Exercise('own.double', points=1, reference=lambda x: 2 * x)\n"
-        "double.cases(lambda draw: [Case('three', {'x': 3})])\n"
-    )
-    output = course("exercises").output
-    assert "own.double" in output
-    assert f"{len(exercises()) + 1} exercises" in output
-
-
 def test_release_writes_copies_without_solutions_and_overwrites_nothing(course, tmp_path):
     assert course("release", str(tmp_path)).exit_code == 0
     paths = sorted(tmp_path.glob("*/*.ipynb"))

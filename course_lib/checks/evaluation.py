@@ -164,6 +164,8 @@ def _explain_in_part(
     """A sentence on the misconception behind most of a visible check's wrong cases, if it is behind
     two at least: whoever makes two mistakes at once sees one of them alone where the other does not
     matter."""
+    if any(outcome.out_of_time for outcome in got):
+        return ()
     cases, _ = _right_outcomes(exercise, seed, False)
     plain = [i for i in wrong if not cases[i].at_the_door and got[i].error is None]
 
@@ -172,7 +174,7 @@ def _explain_in_part(
         return sum(got[i].same_as(t, exercise.tolerance) for i, t in zip(plain, theirs))
 
     counts = [explained(misconception) for misconception in exercise.misconceptions]
-    if max(counts, default=0) < 2 or any(outcome.out_of_time for outcome in got):
+    if max(counts, default=0) < 2:
         return ()
     likely = exercise.misconceptions[counts.index(max(counts))]
     says = f'In {max(counts)} of the wrong cases you get what the mistake "{likely.name}" gives:'
