@@ -141,7 +141,7 @@ def test_a_learners_day(clone, course, course_lab, page, choose, centre, picture
     right = page.get_by_text("attention.softmax: right on all")
     centre(right)
     expect(right).to_be_visible()
-    assert barriers(page, "html") == []
+    assert barriers(page, ".course-report") == []
     picture(page, "learner-7-feedback")
 
     # The course's page knows.
