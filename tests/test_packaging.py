@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from course_lib.notebooks import ROOT, notebook_names
 
@@ -89,3 +90,9 @@ def test_the_steps_without_make_are_those_of_the_makefile():
     docker = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     for target in re.findall(r"make (?!&)([\w./]+)", docker):
         assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), target
+
+
+def test_binder_installs_the_course_with_jupyterlab():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    (*_, by_pip) = environment["dependencies"]
+    assert by_pip["pip"] == ["--constraint requirements.lock", "--editable .[course]"]
