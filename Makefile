@@ -1,7 +1,7 @@
 # make lab    set everything up and open the course
 # make test   run every test
 # make book   the course as a web site, in build/book
-# make bench  measure the course beside its peers (45 minutes on two quiet cores)
+# make bench  measure the course beside its peers (an hour on two quiet cores)
 PYTHON ?= python3
 BIN := .venv/bin
 LAB ?=# for example: make lab LAB=--no-browser
