@@ -8,6 +8,7 @@ torch.
 """
 
 import importlib
+from typing import Any
 
 _FOUND_IN = {
     "Case": "exercise",
@@ -16,13 +17,13 @@ _FOUND_IN = {
     "Report": "report",
     "check": "checking",
     "evaluate": "evaluation",
-    "exercises": "evaluation",
+    "exercises": "catalogue",
     "show_reference": "reference",
 }
 __all__ = list(_FOUND_IN)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _FOUND_IN:
         return getattr(importlib.import_module(f"{__name__}.{_FOUND_IN[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import ctypes
+import functools
 import io
 import linecache
 import pkgutil
 import sysconfig
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from unittest import mock
 
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from course_lib.checks.clock import OutOfTime, Overrun, cpu_seconds_of, run_with_limit
 from course_lib.checks.compare import difference
 from course_lib.checks.exercise import Case
-
-
-class OutOfTime(BaseException):
-    """Raised inside a solution that runs too long. Not an Exception, so that `except Exception`
-    in the solution does not swallow it."""
 
 
 class Forbidden(Exception):
@@ -36,57 +33,43 @@ class Forbidden(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attempt gave: a value, or an error, or no end in time."""
+    """What one attempt gave: a value, or an error, or no end in time.
+
+    `seconds` of processor time it took, where that was measured. What was not `tried` is neither
+    right nor wrong: an attempt before it did not end.
+    """
 
     value: Any = None
     error: BaseException | None = None
-    out_of_time: bool = False
+    overrun: Overrun | None = None
     changed: tuple[str, ...] = ()  # arguments that are not what they were
     printed: str = ""
+    seconds: float = 0.0
+    tried: bool = True
 
-    def same_as(self, other: Outcome, tolerance: float) -> bool:
-        """Do both attempts look alike from outside?"""
-        if self.out_of_time or other.out_of_time:
-            return self.out_of_time and other.out_of_time
+    def right(self, expected: Outcome, tolerance: float) -> bool:
+        """Is this what the reference gives? Of an error, its type is enough: words are free."""
+        if self.error is not None and expected.error is not None:
+            return type(self.error) is type(expected.error)
+        return self.alike(expected, tolerance)
+
+    def alike(self, other: Outcome, tolerance: float) -> bool:
+        """Do both attempts look the same from outside, an error's words included?"""
+        if not (self.tried and other.tried) or self.overrun or other.overrun:
+            return False
         if self.error is not None or other.error is not None:
-            return type(self.error) is type(other.error)
+            same = type(self.error) is type(other.error)
+            return same and str(self.error) == str(other.error)
         if self.changed != other.changed:
             return False
         return difference(other.value, self.value, tolerance) is None
 
 
-def _run_with_limit(work: Callable[[], Any], seconds: float) -> Outcome:
-    """Run `work` in a thread of its own and stop waiting after `seconds`.
-
-    A thread, because that works on every system and inside Jupyter; an endless Python loop in it
-    is ended by raising `OutOfTime` there, again and again in case a bare `except:` swallows it.
-    """
-    outcome: list[Outcome] = []
-
-    def target() -> None:
-        try:
-            outcome.append(Outcome(value=work()))
-        except OutOfTime:
-            pass
-        except BaseException as error:  # noqa: BLE001 - whatever a learner's code raises
-            outcome.append(Outcome(error=error))
-
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        for _ in range(20):
-            identifier = ctypes.c_ulong(thread.ident)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(identifier, ctypes.py_object(OutOfTime))
-            thread.join(0.05)
-            if not thread.is_alive():
-                break
-        return Outcome(out_of_time=True)
-    return outcome[0] if outcome else Outcome(out_of_time=True)
+UNTRIED = Outcome(tried=False)
 
 
-def _refusal(name: str) -> Callable:
-    def refuse(*_: Any, **__: Any):
+def _refusal(name: str) -> Callable[..., Any]:
+    def refuse(*_: Any, **__: Any) -> Any:
         raise Forbidden(f"this exercise builds what `{name}` does, so it must not call it")
 
     return refuse
@@ -95,58 +78,107 @@ def _refusal(name: str) -> Callable:
 class _Watch(TorchFunctionMode):
     """Sees every call of torch in its thread, also by a name that was given to it before."""
 
-    def __init__(self, refusals: dict[Callable, Callable]) -> None:
+    def __init__(self, refusals: dict[Callable[..., Any], Callable[..., Any]]) -> None:
         super().__init__()
         self.refusals = refusals
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return self.refusals.get(func, func)(*args, **(kwargs or {}))
 
 
+class _OperatorWatch(TorchDispatchMode):
+    """Sees every operator that runs in its thread, whatever function was called to run it."""
+
+    def __init__(self, beginnings: tuple[str, ...]) -> None:
+        super().__init__()
+        self.beginnings = beginnings
+        self.refusal: Forbidden | None = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name()
+        if name.startswith(self.beginnings):
+            said = f"this exercise builds what `{name}` does, so it must not run it"
+            self.refusal = Forbidden(said)
+            raise self.refusal
+        return func(*args, **(kwargs or {}))
+
+
 @contextlib.contextmanager
-def forbidding(names: tuple[str, ...]) -> Iterator[contextlib.AbstractContextManager]:
-    """While a solution runs, each of the named functions refuses to work.
+def forbidding(names: tuple[str, ...]) -> Iterator[contextlib.AbstractContextManager[Any]]:
+    """While a solution runs, each of the named functions refuses to work, and each operator of
+    torch whose name begins so ("aten::_softmax").
 
     Yields:
         A context manager, to be entered in the thread in which the solution runs.
     """
-    watch = _Watch({pkgutil.resolve_name(name): _refusal(name) for name in names})
+    operators = tuple(name for name in names if "::" in name)
+    functions = [name for name in names if "::" not in name]
+    watch = _Watch({pkgutil.resolve_name(name): _refusal(name) for name in functions})
     with contextlib.ExitStack() as stack:
-        for name in names:
+        for name in functions:
             stack.enter_context(mock.patch(name, _refusal(name)))
-        yield watch if names else contextlib.nullcontext()
+        yield _watching(watch if functions else None, operators)
 
 
-def _run(work: Callable[[], Any]) -> Outcome:
-    """Run what is known to end."""
+@contextlib.contextmanager
+def _watching(watch: _Watch | None, operators: tuple[str, ...]) -> Iterator[None]:
+    operator_watch = _OperatorWatch(operators)
     try:
-        return Outcome(value=work())
-    except Exception as error:  # noqa: BLE001 - an error can be the right answer
-        return Outcome(error=error)
+        with (
+            watch or contextlib.nullcontext(),
+            operator_watch if operators else contextlib.nullcontext(),
+        ):
+            yield
+    except Exception:
+        if operator_watch.refusal is not None:  # TorchScript puts an error of its own in its place
+            raise operator_watch.refusal from None
+        raise
 
 
-def _copied(value: Any) -> Any:
+def _watched(solution: Callable[..., Any], operators: tuple[str, ...]) -> Callable[..., Any]:
+    """The solution, watched while it is called; not while its gradients are taken: torch computes
+    some that are not finite in another way while somebody watches."""
+    if not operators:
+        return solution
+
+    @functools.wraps(solution)
+    def watched(*arguments: Any, **options: Any) -> Any:
+        with _watching(None, operators):
+            return solution(*arguments, **options)
+
+    return watched
+
+
+def copied(value: Any) -> Any:
     """A copy that shares nothing; for tensors, `deepcopy` takes several times as long."""
     if type(value) is Tensor:
         return value.detach().clone().requires_grad_(value.requires_grad)
     if type(value) in (list, tuple):
-        return type(value)(map(_copied, value))
+        return type(value)(map(copied, value))
     if type(value) is dict:
-        return {key: _copied(item) for key, item in value.items()}
+        return {key: copied(item) for key, item in value.items()}
     return copy.deepcopy(value)
 
 
 def attempt(
-    case: Case, solution: Callable, forbids: tuple[str, ...] = (), seconds: float | None = 5.0
+    case: Case,
+    solution: Callable[..., Any],
+    forbids: tuple[str, ...] = (),
+    seconds: float | None = 5.0,
 ) -> Outcome:
     """Try `solution` on copies of the case's arguments.
 
-    It may take so many seconds; None is for solutions of the course itself, which end.
+    It may take so many seconds of processor time; None is for solutions of the course itself, which
+    end.
     """
-    arguments = {name: _copied(value) for name, value in case.arguments.items()}
+    arguments = {name: copied(value) for name, value in case.arguments.items()}
     printed = io.StringIO()
+    elsewhere = getattr(type(solution), "has_a_clock_of_its_own", False)  # watched there, too
+    operators = () if elsewhere else tuple(name for name in forbids if "::" in name)
     with (
-        forbidding(forbids) as watch,
+        forbidding(tuple(name for name in forbids if "::" not in name)) as watch,
         warnings.catch_warnings(),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
@@ -155,15 +187,25 @@ def attempt(
 
         def work() -> Any:
             with watch:
-                return case.observe(solution, *arguments.values())
+                return case.observe(_watched(solution, operators), *arguments.values())
 
-        outcome = _run(work) if seconds is None else _run_with_limit(work, seconds)
+        value, overrun, took = None, None, 0.0
+        error: BaseException | None = None
+        if seconds is None or elsewhere:
+            try:
+                value, took = cpu_seconds_of(work)
+            except OutOfTime as out:
+                overrun = out.overrun
+            except Exception as raised:  # noqa: BLE001 - an error can be the right answer
+                error = raised
+        else:
+            value, error, overrun = run_with_limit(work, seconds, is_learners)
     changed = tuple(
         name
         for name, before in case.arguments.items()
         if _comparable(before) and difference(before, arguments[name], 0.0)
     )
-    return Outcome(outcome.value, outcome.error, outcome.out_of_time, changed, printed.getvalue())
+    return Outcome(value, error, overrun, changed, printed.getvalue(), took)
 
 
 def _comparable(value: Any) -> bool:
@@ -176,6 +218,12 @@ def _comparable(value: Any) -> bool:
 
 
 _NOT_THE_LEARNERS = (str(Path(__file__).parent.parent), sysconfig.get_path("stdlib"), "<frozen")
+
+
+def is_learners(frame: FrameType) -> bool:
+    """Whether a frame runs the learner's own code."""
+    name = frame.f_code.co_filename
+    return "site-packages" not in name and not name.startswith(_NOT_THE_LEARNERS)
 
 
 def learners_frame(error: BaseException) -> tuple[str, int, str] | None:

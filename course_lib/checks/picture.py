@@ -33,7 +33,7 @@ def picture(expected: Any, got: Any, tolerance: float) -> str:
     if not all(_SHORTEST <= n <= _LONGEST for n in (n_rows, n_columns)):
         return ""
     tables = [t.detach().double().reshape(-1, n_rows, n_columns) for t in both]
-    wrong = ~torch.isclose(*tables, rtol=tolerance, atol=tolerance, equal_nan=True)
+    wrong = ~torch.isclose(tables[0], tables[1], rtol=tolerance, atol=tolerance, equal_nan=True)
     if not wrong.any():
         return ""
     place = int(wrong.any(dim=2).any(dim=1).nonzero()[0])

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 REFERENCE_SEEN = "counts 0, you have seen its reference"
 
 
+def progress_of(workspace: Path) -> Path:
+    """The progress file of a workspace."""
+    return workspace / ".course" / "progress.jsonl"
+
+
 def progress_file(start: Path | None = None) -> Path | None:
     """The progress file for work in `start` (default: the current folder), or None."""
     if named := os.environ.get("COURSE_PROGRESS"):
@@ -27,7 +32,7 @@ def progress_file(start: Path | None = None) -> Path | None:
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / ".course").is_dir():
-            return folder / ".course" / "progress.jsonl"
+            return progress_of(folder)
     return None
 
 

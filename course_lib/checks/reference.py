@@ -7,7 +7,7 @@ import os
 from textwrap import dedent
 
 from course_lib.checks import progress
-from course_lib.checks.evaluation import find_exercise
+from course_lib.checks.finding import find_exercise
 
 
 def show_reference(exercise_id: str, *, give_up_points: bool = False) -> None:

@@ -44,7 +44,9 @@ def in_words(value: Any) -> str:
         return "\n".join(in_words(item) for item in value)
     if isinstance(value, Mapping) and any(isinstance(item, Tensor) for item in value.values()):
         return "\n".join(f"{key!r}: {in_words(item)}" for key, item in value.items())
-    text = repr(value)
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # an address means nothing to a reader
+    if isinstance(value, Mapping) and len(text) > 88 and all(isinstance(key, str) for key in value):
+        return "\n".join(f"{key!r}: {in_words(item)}" for key, item in value.items())
     return text if len(text) <= 400 else f"{text[:380]} ... ({len(text)} characters)"
 
 

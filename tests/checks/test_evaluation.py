@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from course_lib import attention
-from course_lib.checks import CheckFailed, check, evaluate, exercises
-from course_lib.checks.exercise import Exercise
+from course_lib.checks import CheckFailed, check, evaluate, exercises, relations
 
 SOFTMAX = "attention.softmax"
 
@@ -81,14 +80,14 @@ def test_endless_loops_end(monkeypatch):
 
     def stubborn(x, dim):
         while True:
-            try:
+            try:  # noqa: SIM105
                 pass
             except:  # noqa: E722 - a learner may write this
                 pass
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     assert "it does not finish" in told(stubborn)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before  # one of an earlier test may end meanwhile
 
 
 def test_wrong_type_shape_and_dtype():
@@ -140,7 +139,9 @@ def test_misconception_by_name_with_the_smallest_failing_input():
     assert "shape [4]" in evidence["x"]
 
 
-def test_of_two_mistakes_at_once_one_is_named():
+def test_two_mistakes_at_once_are_told_by_what_they_do(monkeypatch):
+    monkeypatch.setattr(relations, "_SECONDS", 60.0)  # how busy the machine is plays no part
+
     def unscaled_and_upside_down(q, k, v, mask=None):
         scores = q @ k.mT
         if mask is not None:
@@ -150,11 +151,12 @@ def test_of_two_mistakes_at_once_one_is_named():
 
     report = evaluate("attention.scaled_dot_product_attention", unscaled_and_upside_down)
     assert not report.passed and report.misconception is None
-    assert '"forgets to scale the scores" gives: These are the weights of' in report.message
+    assert "for `q` times the root of its last size in place of `q`" in report.message
+    assert "for `~mask` in place of `mask`" in report.message
     hidden = evaluate(
         "attention.scaled_dot_product_attention", unscaled_and_upside_down, hidden=True
     )
-    assert "the mistake" not in hidden.message
+    assert "the right one" not in hidden.message
 
 
 def test_an_unheard_of_mistake_is_given_no_name():
@@ -261,11 +263,6 @@ def test_html_says_the_same_and_is_harmless():
 def test_unknown_exercise():
     with pytest.raises(ValueError, match="exercise_id: expected one of attention.softmax|got 'x'"):
         evaluate("x", attention.softmax)
-
-
-def test_an_id_can_be_used_once():
-    with pytest.raises(ValueError, match="exists already"):
-        Exercise(SOFTMAX, points=1, reference=attention.softmax)
 
 
 def test_a_kernel_that_grades_itself_is_told_so(monkeypatch):

@@ -1,0 +1,1 @@
+"""What each exercise demands: `exercises/IDEA/EXERCISE.py`, one file an exercise."""
