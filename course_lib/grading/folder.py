@@ -7,7 +7,7 @@ from pathlib import Path
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
-from course_lib.grading.release import nbgrader_config
+from course_lib.release import nbgrader_config
 
 
 class CourseFolder:

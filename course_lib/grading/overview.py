@@ -7,19 +7,30 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
-from nbgrader.api import Assignment, Grade, GradeCell, SubmittedAssignment, SubmittedNotebook
+from nbgrader.api import (
+    Assignment,
+    Grade,
+    GradeCell,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+)
 from sqlalchemy import create_engine, select
 from sqlalchemy.engine import Connection, make_url
 
-from course_lib.grading.door import Refused, only_plain_files, read_submission, sane_name
 from course_lib.grading.folder import CourseFolder
-from course_lib.grading.learner import CHECK
+from course_lib.grading.intake import Refused, sane_name, take
+from course_lib.grading.rebuild import rebuild
+from course_lib.outline import CHECK
+from course_lib.release import released_from
 
 _BINS = 10
 
@@ -43,10 +54,16 @@ class ExerciseOverview:
 
 @dataclass(frozen=True)
 class ForAPerson:
-    """A submission that somebody should look at, and why."""
+    """A submission that somebody should look at, and why; the student's name where it is known."""
 
     student: str
     why: str
+    name: str = ""
+
+    @property
+    def who(self) -> str:
+        """The student, as an instructor knows them."""
+        return f"{self.student} ({self.name})" if self.name else self.student
 
 
 @dataclass(frozen=True)
@@ -100,9 +117,9 @@ class ClassFolder(CourseFolder):
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection to the gradebook that cannot write."""
-        options = {}
+        options: dict[str, Any] = {}
         if self.url.drivername == "sqlite":
-            path = Path(self.url.database).resolve()
+            path = Path(self.url.database or "").resolve()
             connect = sqlite3.connect
             options["creator"] = lambda: connect(
                 f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False
@@ -141,6 +158,12 @@ class ClassFolder(CourseFolder):
                     SubmittedAssignment.extension,
                 ).where(SubmittedAssignment.assignment_id == found.id)
             ).all()
+            names = {
+                row.id: " ".join(filter(None, (row.first_name, row.last_name)))
+                for row in connection.execute(
+                    select(Student.id, Student.first_name, Student.last_name)
+                )
+            }
             grades = connection.execute(
                 select(
                     SubmittedAssignment.student_id,
@@ -166,12 +189,12 @@ class ClassFolder(CourseFolder):
             for row in handed_in
         }
         late = {
-            row.student_id
+            row.student_id: f"late: at {local(row.timestamp)}, due {local(due[row.student_id])}"
             for row in handed_in
             if row.timestamp and due[row.student_id] and row.timestamp > due[row.student_id]
         }
         by_hand = {g.student_id for g in grades if g.needs_manual_grade}
-        scores = {student: 0.0 for student in graded}
+        scores = dict.fromkeys(graded, 0.0)
         for grade in grades:
             if grade.student_id in graded:
                 scores[grade.student_id] += grade.score
@@ -182,7 +205,7 @@ class ClassFolder(CourseFolder):
             sum(points for _, points, _ in checks.values()),
             tuple(sorted(scores.values())),
             tuple(_exercises(checks, [g for g in grades if g.student_id in graded], notebooks)),
-            tuple(self._for_a_person(assignment, submitted, graded, by_hand, late)),
+            tuple(self._for_a_person(assignment, submitted, graded, by_hand, late, names)),
         )
 
     def _checks(self, assignment: str) -> dict[str, tuple[str, float, bool]]:
@@ -218,7 +241,8 @@ class ClassFolder(CourseFolder):
         submitted: list[str],
         graded: set[str],
         by_hand: set[str],
-        late: set[str],
+        late: dict[str, str],
+        names: dict[str, str],
     ) -> Iterator[ForAPerson]:
         for student in submitted:
             reasons = []
@@ -231,21 +255,28 @@ class ClassFolder(CourseFolder):
             elif student in by_hand:
                 reasons.append("has answers that a person marks")
             if student in late:
-                reasons.append("late")
+                reasons.append(late[student])
             if reasons:
-                yield ForAPerson(student, "; ".join(reasons))
+                yield ForAPerson(student, "; ".join(reasons), names.get(student, ""))
 
     def _refusal(self, student: str, assignment: str) -> str | None:
         """Why a submission does not get through the door, if it does not."""
         folder = self.path("submitted", student, assignment)
         try:
             sane_name(student)
-            only_plain_files(folder)
-            for source in self.path("source", ".", assignment).glob("*.ipynb"):
-                read_submission(folder / source.name)
+            sources = sorted(self.path("source", ".", assignment).glob("*.ipynb"))
+            names = [source.stem for source in sources]
+            for source in sources:
+                taken = take(folder, source.stem, names)
+                rebuild(taken.notebook, released_from(source), taken.lines)
         except Refused as refused:
             return str(refused)
         return None
+
+
+def local(time: datetime) -> str:
+    """A time of the gradebook's (UTC, without saying so), as the clock here shows it."""
+    return f"{time.replace(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 def _is_sane(student: str) -> bool:
@@ -255,12 +286,16 @@ def _is_sane(student: str) -> bool:
         return False
 
 
-def _exercises(checks, grades, notebooks) -> Iterator[ExerciseOverview]:
+def _exercises(
+    checks: Mapping[str, tuple[str, float, bool]],
+    grades: Sequence[Any],
+    notebooks: Mapping[str, Mapping[str, list[str]] | None],
+) -> Iterator[ExerciseOverview]:
     """The exercises that are judged by machine; where a person corrected a mark, it counts."""
     mistakes: dict[str, Counter[str]] = defaultdict(Counter)
     for cells in notebooks.values():
-        for name, named in (cells or {}).items():
-            mistakes[name].update(named)
+        for name, met in (cells or {}).items():
+            mistakes[name].update(met)
     for name, (exercise, points, by_machine) in checks.items():
         if not by_machine:
             continue
@@ -270,5 +305,5 @@ def _exercises(checks, grades, notebooks) -> Iterator[ExerciseOverview]:
         yield ExerciseOverview(exercise, points, len(mine), right, named)
 
 
-def _is_marked(grade) -> bool:
+def _is_marked(grade: Any) -> bool:
     return grade.auto_score is not None or grade.manual_score is not None

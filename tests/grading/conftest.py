@@ -9,10 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_lib.grading.attacks import assignment
-from course_lib.grading.release import released_from
-from course_lib.grading.sandbox import strongest_level
+from course_lib.grading.attacks.corpus import assignment
+from course_lib.grading.sandbox.launcher import strongest_level
 from course_lib.notebooks import ROOT
+from course_lib.release import released_from
 
 
 @pytest.fixture(scope="session")

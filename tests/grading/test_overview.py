@@ -10,12 +10,12 @@ from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from course_lib.cli import app
-from course_lib.grading.attacks import bystander, corpus
+from course_lib.grading.attacks.corpus import BYSTANDER, CORPUS
+from course_lib.grading.grades import Course
 from course_lib.grading.overview import ClassFolder
-from course_lib.grading.pool import decide_here
-from course_lib.grading.whole_class import Course
+from course_lib.grading.pool import judge_here
 
-BY_NAME = {one.name: one for one in corpus()}
+BY_NAME = {one.name: one for one in CORPUS}
 
 
 def test_nobody_has_handed_in(course_folder):
@@ -33,19 +33,19 @@ def test_a_class(course_folder, hand_in, tmp_path):
         gradebook.find_assignment("small").duedate = due
         gradebook.db.commit()
     for student, name in {"ada": None, "bob": "replaces check", "cyd": None}.items():
-        folder = hand_in(student, BY_NAME[name] if name else bystander())
+        folder = hand_in(student, BY_NAME[name] if name else BYSTANDER)
         hours = 3 if student == "cyd" else -3
         (folder / "timestamp.txt").write_text(f"{due + timedelta(hours=hours)} UTC")
-    path = hand_in("dan", bystander()) / "small.ipynb"
+    path = hand_in("dan", BYSTANDER) / "small.ipynb"
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("grade_id") == "greedy":
             cell.source = "def greedy_next_token(logits):\n    return logits.argmax()"
     nbformat.write(notebook, path)
-    hand_in("eve", bystander()).joinpath("small.ipynb").write_text("no notebook")
-    hand_in("-rf", bystander())
-    assert len(list(Course(course_folder).grade("small", decide_here))) == 6
-    hand_in("fay", bystander())
+    hand_in("eve", BYSTANDER).joinpath("small.ipynb").write_text("no notebook")
+    hand_in("-rf", BYSTANDER)
+    assert len(list(Course(course_folder).grade("small", judge_here))) == 6
+    hand_in("fay", BYSTANDER)
 
     gradebook = course_folder / "gradebook.db"
     before = gradebook.read_bytes(), gradebook.stat().st_mtime_ns
@@ -60,7 +60,7 @@ def test_a_class(course_folder, hand_in, tmp_path):
     assert found.misconceptions[0][0] == "probability.greedy_next_token"
     why = {one.student: one.why for one in found.for_a_person}
     assert why.keys() == {"-rf", "cyd", "eve", "fay"}
-    assert "no name for a folder" in why["-rf"] and why["cyd"] == "late"
+    assert "no name for a folder" in why["-rf"] and why["cyd"].startswith("late: at")
     assert "refused: small.ipynb is no notebook" in why["eve"]
     assert why["fay"] == "not graded yet"
 
@@ -76,7 +76,7 @@ def test_a_class(course_folder, hand_in, tmp_path):
 
 def test_a_mark_that_a_person_corrects_counts(course_folder, hand_in):
     hand_in("bob", BY_NAME["replaces check"])
-    list(Course(course_folder).grade("small", decide_here))
+    list(Course(course_folder).grade("small", judge_here))
     with Gradebook(f"sqlite:///{course_folder / 'gradebook.db'}") as gradebook:
         (notebook,) = gradebook.find_submission("small", "bob").notebooks
         next(g for g in notebook.grades if g.name == "check-double").manual_score = 1
@@ -86,9 +86,11 @@ def test_a_mark_that_a_person_corrects_counts(course_folder, hand_in):
 
 
 def test_the_gradebook_cannot_be_written(course_folder):
-    with ClassFolder(course_folder).reading() as connection:
-        with pytest.raises(OperationalError, match="readonly"):
-            connection.execute(text("DELETE FROM assignment"))
+    with (
+        ClassFolder(course_folder).reading() as connection,
+        pytest.raises(OperationalError, match="readonly"),
+    ):
+        connection.execute(text("DELETE FROM assignment"))
 
 
 def test_what_is_no_course_folder_is_said(course_folder, tmp_path):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from nbgrader.api import Gradebook
 
-from course_lib.grading.attacks import bystander, corpus
-from course_lib.grading.pool import decide_here
-from course_lib.grading.whole_class import Course
+from course_lib.grading.attacks.corpus import BYSTANDER, CORPUS
+from course_lib.grading.grades import Course
+from course_lib.grading.pool import judge_here
 
 VERSIONS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 INITDB = VERSIONS[-1] if VERSIONS else shutil.which("initdb")
@@ -37,11 +37,23 @@ def database(tmp_path_factory):
 
     run("initdb", "-D", str(data), "--auth=trust", "--username=teacher", "--no-sync")
     options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-    run("pg_ctl", "-D", str(data), "-w", "-o", options, "-l", str(folder / "log"), "start")
+    run(
+        "pg_ctl",
+        "-D",
+        str(data),
+        "-w",
+        "-t",
+        "600",
+        "-o",
+        options,
+        "-l",
+        str(folder / "log"),
+        "start",
+    )
     try:
         yield f"postgresql+psycopg://teacher@/postgres?host={folder}"
     finally:
-        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        run("pg_ctl", "-D", str(data), "-t", "600", "-m", "immediate", "stop")
 
 
 def test_a_class_is_graded_into_postgresql(database, course_folder, hand_in, generate):
@@ -50,11 +62,11 @@ def test_a_class_is_graded_into_postgresql(database, course_folder, hand_in, gen
     with open(course_folder / "nbgrader_config.py", "a") as config:
         config.write(f"\nc.CourseDirectory.db_url = {database!r}\n")
     generate(course_folder)
-    hand_in("ada", bystander())
-    hand_in("bob", corpus()[0])
-    decide_all = partial(decide_here, jobs=1)
+    hand_in("ada", BYSTANDER)
+    hand_in("bob", CORPUS[0])
+    judge_all = partial(judge_here, processes=1)
     for state in ("graded", "unchanged"):
-        results = Course(course_folder).grade("small", decide_all)
+        results = Course(course_folder).grade("small", judge_all)
         assert {one.student: one.state for one in results} == {"ada": state, "bob": state}
     with Gradebook(database) as gradebook:
         scores = {s.student.id: s.score for s in gradebook.assignment_submissions("small")}

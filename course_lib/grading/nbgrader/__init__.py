@@ -1,0 +1,1 @@
+"""What nbgrader's own commands are given to use: `nbgrader_config.py` names it."""
