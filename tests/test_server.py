@@ -13,11 +13,12 @@ from html.parser import HTMLParser
 import pytest
 from nbgrader.api import Gradebook
 
-from course_lib.grading.learner import Chapter, Standing, Task, chapters
 from course_lib.grading.overview import ExerciseOverview, ForAPerson, Overview
-from course_lib.grading.release import start
+from course_lib.outline import Outline, Task, outlines
 from course_lib.server import lab_arguments
 from course_lib.server.pages import home_page, overview_page
+from course_lib.workspace.standing import Standing
+from course_lib.workspace.start import start
 
 TOKEN = "a-token-of-the-tests"
 HOSTILE = "<script>alert('&')</script>"
@@ -69,15 +70,14 @@ def server(tmp_path_factory):
             return answer.url, dict(answer.headers), answer.read().decode()
 
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while True:
             try:
                 get("/api")
                 break
             except urllib.error.URLError:
-                assert running.poll() is None and time.monotonic() < until, open(
-                    root / "log"
-                ).read()
+                said = (root / "log").read_text(encoding="utf-8")
+                assert running.poll() is None and time.monotonic() < until, said
                 time.sleep(0.2)
         yield root, get
     finally:
@@ -99,10 +99,10 @@ def test_the_next_step_leads_to_the_learners_copy(server):
     address = "/lab/tree/workspace/03_attention/03_attention.ipynb"
     assert f'href="/hub/ada{address}"' in page
     assert get(address)[0].endswith(address)
-    n_exercises = sum(len(chapter.tasks) for chapter in chapters())
+    n_exercises = sum(len(outline.tasks) for outline in outlines())
     assert f"1 of {n_exercises} exercises are right" in page
     assert "overflows for large scores" in page
-    assert page.count("<details") == len(chapters())
+    assert page.count("<details") == len(outlines())
 
 
 def test_nothing_typed_becomes_part_of_the_page(server):
@@ -146,7 +146,7 @@ def test_no_class_without_a_gradebook(server):
 # --- the pages themselves ------------------------------------------------------------------------
 
 
-class Outline(HTMLParser):
+class PageOutline(HTMLParser):
     """What matters to those who hear a page: headings, header cells, captions, open elements."""
 
     def __init__(self, page):
@@ -171,7 +171,7 @@ class Outline(HTMLParser):
 
 
 def assert_accessible(page):
-    outline = Outline(page)
+    outline = PageOutline(page)
     assert outline.open == []
     assert outline.headings.count(1) == 1 and outline.headings[0] == 1
     assert all(b <= a + 1 for a, b in zip(outline.headings, outline.headings[1:]))
@@ -182,11 +182,11 @@ def assert_accessible(page):
     assert "http:" not in page and "https:" not in page
 
 
-CHAPTER = Chapter("00_start_here", "Start", "Why?", 45, (Task("own.a", 1), Task("own.b", 2)))
+OUTLINE = Outline("00_start_here", "Start", "Why?", 45, (Task("own.a", 1), Task("own.b", 2)))
 
 
 def home(*standings, next_step=None, address=lambda name: f"/lab/{name}", class_address=None):
-    return home_page([CHAPTER], standings, next_step, address, class_address)
+    return home_page([OUTLINE], standings, next_step, address, class_address)
 
 
 def test_home_in_every_state():
@@ -254,7 +254,7 @@ def test_the_pages_of_a_learner_need_no_torch():
     """A server that serves a whole class keeps none of it in memory."""
     code = (
         "import sys, course_lib.server.handlers; from pathlib import Path; "
-        "from course_lib.grading.learner import chapters, standing; "
-        "chapters(), list(standing(Path('nowhere'))); assert 'torch' not in sys.modules"
+        "from course_lib.outline import outlines; from course_lib.workspace.standing import standing; "
+        "outlines(), list(standing(Path('nowhere'))); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ from course_lib.review.language import say
 from course_lib.review.markup import as_html
 from course_lib.review.material import Card
 from course_lib.review.schedule import RATINGS, Schedule
-from course_lib.review.when import what_next
+from course_lib.review.upcoming import what_next
 
 
 class DueCards:

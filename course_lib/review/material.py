@@ -92,7 +92,7 @@ def read(path: Path) -> Material:
         cards = tuple(_card(table, path.stem) for table in tables.pop("card", []))
         questions = tuple(_question(table, path.stem) for table in tables.pop("question", []))
         _nothing_left(tables, "the file")
-        ids = [one.id for one in (*cards, *questions)]
+        ids = [card.id for card in cards] + [question.id for question in questions]
         for id in ids:
             if ids.count(id) > 1:
                 raise ValueError(f"{id}: there twice")

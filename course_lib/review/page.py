@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from course_lib.review.language import LANGUAGES, chosen, named, say
 from course_lib.review.markup import as_html
-from course_lib.review.material import Material, Question, all_cards, material
+from course_lib.review.material import Card, Material, Question, all_cards, material
 
 _STYLE = """<style>
 .course-quiz {max-width: 60em; line-height: 1.5}
@@ -129,7 +130,7 @@ def review(name: str | None = None, language: str | None = None, new: int | None
         display(DueCards(schedule, cards, speaks, new, notes).box)
 
 
-def _due_as_text(due, language: str, notes: list[str]) -> Page:
+def _due_as_text(due: Sequence[Card], language: str, notes: list[str]) -> Page:
     """The due cards to read, where there are no buttons: answers folded, nothing noted."""
     notes = [*notes, say("without_widgets", language) if due else say("nothing_due", language)]
     folds = [

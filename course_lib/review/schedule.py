@@ -117,17 +117,17 @@ class Schedule:
                 datetime.fromisoformat(when)
             language = state["language"]
         except (ValueError, TypeError, KeyError, AttributeError):
-            self._move_aside()
+            self._move_aside(self.path)
             return
         self._cards, self._reviews, self.language = cards, reviews, language
 
-    def _move_aside(self) -> None:
+    def _move_aside(self, path: Path) -> None:
         stamp = self.clock().strftime("%Y%m%d-%H%M%S")
-        aside, n = self.path.with_name(f"review-unreadable-{stamp}.json"), 1
+        aside, n = path.with_name(f"review-unreadable-{stamp}.json"), 1
         while aside.exists():
             n += 1
-            aside = self.path.with_name(f"review-unreadable-{stamp}-{n}.json")
-        self.path.rename(aside)
+            aside = path.with_name(f"review-unreadable-{stamp}-{n}.json")
+        path.rename(aside)
         self.moved_aside = aside
 
     def _write(self) -> None:

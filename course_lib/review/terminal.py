@@ -11,7 +11,7 @@ from course_lib.review.language import say
 from course_lib.review.material import Card, Material, Question
 from course_lib.review.practice import Item, Round
 from course_lib.review.schedule import NEW_A_DAY, RATINGS, Schedule
-from course_lib.review.when import in_words, what_next
+from course_lib.review.upcoming import in_words, what_next
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

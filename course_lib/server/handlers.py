@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jupyter_server.auth.decorator import authorized
@@ -15,9 +15,13 @@ from tornado import web
 from traitlets import Unicode
 from traitlets.config import Configurable
 
-from course_lib.grading.learner import chapters, next_step, standing
 from course_lib.notebooks import NOTEBOOKS
+from course_lib.outline import outlines
 from course_lib.server.pages import class_page, home_page, overview_page
+from course_lib.workspace.standing import next_step, standing
+
+if TYPE_CHECKING:
+    from course_lib.grading.overview import ClassFolder
 
 FORMGRADER = "nbgrader.server_extensions.formgrader"
 
@@ -79,6 +83,8 @@ class _Page(JupyterHandler):
 
 
 class Home(_Page):
+    """The course as its learner finds it: the notebooks, what is done, what comes next."""
+
     @web.authenticated
     @authorized
     async def get(self) -> None:
@@ -86,7 +92,7 @@ class Home(_Page):
 
     def page(self) -> str:
         return home_page(
-            chapters(NOTEBOOKS),
+            outlines(NOTEBOOKS),
             list(standing(self.workspace)),
             next_step(self.workspace),
             self.notebook,
@@ -102,7 +108,7 @@ class Home(_Page):
 
 
 class _ClassPage(_Page):
-    def folder(self):
+    def folder(self) -> ClassFolder:
         if not self.is_a_class():
             raise web.HTTPError(404, "no gradebook here: start JupyterLab in your course folder")
         from course_lib.grading.overview import ClassFolder
@@ -114,6 +120,8 @@ class _ClassPage(_Page):
 
 
 class Class(_ClassPage):
+    """An instructor's assignments, and how many handed each in."""
+
     @web.authenticated
     @authorized
     async def get(self) -> None:
@@ -129,6 +137,8 @@ class Class(_ClassPage):
 
 
 class ClassAssignment(_ClassPage):
+    """One assignment: who handed it in, with which points and mistakes."""
+
     @web.authenticated
     @authorized
     async def get(self, assignment: str) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 if TYPE_CHECKING:
-    from course_lib.grading.learner import Chapter, Standing
     from course_lib.grading.overview import Overview
+    from course_lib.outline import Outline
+    from course_lib.workspace.standing import Standing
 
 _templates = Environment(
     loader=PackageLoader("course_lib.server"),
@@ -25,7 +26,7 @@ _templates.filters["percent"] = lambda share: f"{share:.0%}"
 
 
 def home_page(
-    chapters: Sequence[Chapter],
+    outlines: Sequence[Outline],
     standings: Sequence[Standing],
     next_step: Standing | None,
     address_of: Callable[[str], str | None],
@@ -34,7 +35,7 @@ def home_page(
     """The map of the course, how far the learner is, and what comes next.
 
     Args:
-        chapters: the notebooks.
+        outlines: the notebooks.
         standings: where the learner stands with each exercise.
         next_step: the exercise to go on with; None when all are right.
         address_of: where a notebook's copy opens in JupyterLab; None if there is no copy.
@@ -44,7 +45,7 @@ def home_page(
         name: list(group) for name, group in groupby(standings, key=lambda one: one.notebook)
     }
     return _templates.get_template("home.html").render(
-        chapters=chapters,
+        outlines=outlines,
         standings=by_notebook,
         right=sum(one.passed for one in standings),
         total=len(standings),

@@ -106,7 +106,7 @@ GOOD = (MATERIAL / "00_start_here.toml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    ("change", "said"),
     [
         (lambda t: t.replace('front.en = "What is a logit?"\n', ""), "probability.logit: front"),
         (lambda t: t.replace("front.en", "front.fr", 1), "probability.bigram: front"),

@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from course_lib.grading.release import released_from
 from course_lib.notebooks import notebook_names, notebook_path
+from course_lib.release import released_from
 from course_lib.review import quiz
 
 

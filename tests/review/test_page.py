@@ -82,7 +82,7 @@ def test_quiz_is_the_same_every_time_and_everywhere(monkeypatch):
 
 
 def test_texts_are_escaped(monkeypatch):
-    evil = {language: "<script>alert(1)</script> & `<b>`" for language in ("en", "pt_BR")}
+    evil = dict.fromkeys(("en", "pt_BR"), "<script>alert(1)</script> & `<b>`")
     choices = tuple(Choice(evil, evil, right) for right in (True, False, False))
     question = Question("x.y", "x", "<i>s</i>", evil, choices)
     monkeypatch.setattr(page, "material", lambda name: Material("x", (), (question,)))

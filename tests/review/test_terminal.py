@@ -131,7 +131,7 @@ def test_an_unreadable_file_is_said_and_kept(course, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    ("arguments", "said"),
     [
         (["quiz", "99_nothing"], "99_nothing"),
         (["review", "--notebook", "99"], "'99'"),

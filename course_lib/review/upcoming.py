@@ -27,8 +27,8 @@ def what_next(schedule: Schedule, cards: Sequence[Card], language: str, new: int
     lines = [] if schedule.due(cards, new) else [say("nothing_due", language)]
     soonest = schedule.next_due(cards)
     if soonest is not None:
-        when = in_words(soonest - schedule.clock(), language)
-        lines.append(say("come_back", language, when=when))
+        wait = in_words(soonest - schedule.clock(), language)
+        lines.append(say("come_back", language, when=wait))
     if schedule.not_met(cards):
         lines.append(say("new_tomorrow", language, new=new))
     else:

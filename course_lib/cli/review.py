@@ -1,32 +1,29 @@
-"""The commands: `course review`, `quiz`, `practice`, `match`, and `course cards export`."""
+"""To remember: `course review`, `quiz`, `practice`, `match`, and `course cards export`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from course_lib.cli.base import Name, Workspace, app, console, ending
 from course_lib.notebooks import WORKSPACE
 
 if TYPE_CHECKING:
+    from course_lib.review.material import Card
     from course_lib.review.schedule import Schedule
 
-console = Console(highlight=False, soft_wrap=True)
-
-Workspace = Annotated[Path, typer.Option(help="the folder with your copies", resolve_path=True)]
-Name = Annotated[str, typer.Argument(help="a notebook, such as 03_attention, or 03 for short")]
 Only = Annotated[str | None, typer.Option("--notebook", help="only cards of this notebook")]
 Language = Annotated[str | None, typer.Option(help="en or pt-BR; your choice is remembered")]
 Seed = Annotated[int | None, typer.Option(help="the same number draws the same cards")]
 
 
 class Target(StrEnum):
+    """What the flashcards can be exported for."""
+
     anki = "anki"
     markdown = "markdown"
 
@@ -34,20 +31,7 @@ class Target(StrEnum):
 cards_app = typer.Typer(no_args_is_help=True, help="The flashcards of the course.")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Hang these commands into the `course` command."""
-    for command in (review, quiz, practice, match):
-        app.command()(command)
-    app.add_typer(cards_app, name="cards")
-
-
-@contextmanager
-def _errors_at_the_door() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(1) from None
+app.add_typer(cards_app, name="cards")
 
 
 def _begin(workspace: Path, language: str | None) -> tuple[Schedule, str]:
@@ -65,12 +49,13 @@ def _begin(workspace: Path, language: str | None) -> tuple[Schedule, str]:
     return schedule, speaks
 
 
-def _cards(notebook: str | None):
+def _cards(notebook: str | None) -> tuple[Card, ...]:
     from course_lib.review.material import all_cards, material
 
     return all_cards(notebook and material(notebook).notebook)
 
 
+@app.command()
 def review(
     notebook: Only = None,
     language: Language = None,
@@ -80,22 +65,24 @@ def review(
     """Review the flashcards that are due; they come back when you are about to forget them."""
     from course_lib.review import terminal
 
-    with _errors_at_the_door():
+    with ending(ValueError, OSError):
         schedule, speaks = _begin(workspace, language)
         cards = _cards(notebook)
         terminal.review_due(terminal.Terminal(console, speaks), schedule, cards, new)
 
 
+@app.command()
 def quiz(name: Name, language: Language = None, workspace: Workspace = WORKSPACE) -> None:
     """Take the quiz of a notebook; every answer, right or wrong, is explained."""
     from course_lib.review import terminal
     from course_lib.review.material import material
 
-    with _errors_at_the_door():
+    with ending(ValueError, OSError):
         _, speaks = _begin(workspace, language)
         terminal.quiz(terminal.Terminal(console, speaks), material(name))
 
 
+@app.command()
 def practice(
     cards: Annotated[int, typer.Option(help="how many", min=1)] = 20,
     notebook: Only = None,
@@ -107,12 +94,13 @@ def practice(
     from course_lib.review import terminal
     from course_lib.review.practice import practice_test
 
-    with _errors_at_the_door():
+    with ending(ValueError, OSError):
         _, speaks = _begin(workspace, language)
         items = practice_test(_cards(notebook), cards, Random(seed))
         terminal.practice(terminal.Terminal(console, speaks), items)
 
 
+@app.command()
 def match(
     pairs: Annotated[int, typer.Option(help="how many cards", min=2, max=26)] = 6,
     notebook: Only = None,
@@ -124,7 +112,7 @@ def match(
     from course_lib.review import terminal
     from course_lib.review.practice import matching_round
 
-    with _errors_at_the_door():
+    with ending(ValueError, OSError):
         _, speaks = _begin(workspace, language)
         round = matching_round(_cards(notebook), pairs, Random(seed))
         terminal.match(terminal.Terminal(console, speaks), round)
@@ -141,7 +129,7 @@ def export(
     """Write the flashcards for Anki, or as Markdown notes (#flashcards, as in Obsidian)."""
     from course_lib.review.export import to_anki, to_markdown
 
-    with _errors_at_the_door():
+    with ending(ValueError, OSError):
         _, speaks = _begin(workspace, language)
         cards = _cards(notebook)
         if to is Target.anki:

