@@ -7,12 +7,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from course_lib.arguments import check_arguments
+from course_lib.precision import in_float32
 from course_lib.shapes import broadcasts, check_shapes
+
+__all__ = [
+    "MultiHeadAttention",
+    "attend_to",
+    "attention_scores",
+    "causal_mask",
+    "is_recording",
+    "merge_heads",
+    "padding_mask",
+    "record_attention",
+    "scaled_dot_product_attention",
+    "softmax",
+    "split_heads",
+    "streaming_attention",
+]
 
 
 @check_shapes
@@ -220,6 +238,39 @@ class MultiHeadAttention(nn.Module):
 
 
 @check_shapes
+def attend_to(
+    attention: MultiHeadAttention,
+    queries: Float[Tensor, "batch target width"],
+    keys: Float[Tensor, "batch source width"],
+    values: Float[Tensor, "batch source width"],
+    mask: Bool[Tensor, "..."] | None = None,
+) -> Float[Tensor, "batch target width"]:
+    """A `MultiHeadAttention` whose keys and values come from different sources.
+
+    What is looked at and what is taken may be two things: a memory's addresses and its contents.
+
+    Args:
+        attention: its projections are used.
+        queries: who looks.
+        keys: what they look at.
+        values: what they take, one for each key.
+        mask: True = may attend; broadcasts to [batch, heads, target, source].
+
+    Raises:
+        TypeError: a tensor is not of floats, or `mask` not a bool tensor.
+        ValueError: the shapes do not fit.
+    """
+    if queries.shape[-1] != attention.width:
+        message = f"queries must be [batch, time, {attention.width}], got {list(queries.shape)}"
+        raise ValueError(message)
+    q = split_heads(attention.q_proj(queries), attention.n_heads)  # [batch, heads, target, d_k]
+    k = split_heads(attention.k_proj(keys), attention.n_heads)  # [batch, heads, source, d_k]
+    v = split_heads(attention.v_proj(values), attention.n_heads)  # [batch, heads, source, d_k]
+    output, _ = scaled_dot_product_attention(q, k, v, mask)  # [batch, heads, target, d_k]
+    return attention.out_proj(merge_heads(output))  # [batch, target, width]
+
+
+@check_shapes
 def streaming_attention(
     q: Float[Tensor, "*batch target d_k"],
     k: Float[Tensor, "*batch source d_k"],
@@ -270,6 +321,13 @@ def streaming_attention(
     return output / total.masked_fill(total == 0, 1)
 
 
+# In float16 a dot product or a sum soon leaves the range, in bfloat16 it is lost to rounding.
+
+softmax = in_float32(softmax)
+attention_scores = in_float32(attention_scores)
+scaled_dot_product_attention = in_float32(scaled_dot_product_attention)
+streaming_attention = in_float32(streaming_attention)
+
 # Looking at attention. The functions above return or drop their weights; inside
 # `with record_attention() as weights:` every call of `scaled_dot_product_attention`, whoever
 # makes it, also leaves its weights in the list. A context variable, so threads do not mix.
@@ -279,7 +337,7 @@ _records: ContextVar[tuple[list[Tensor], ...]] = ContextVar("_records", default=
 
 def _recorded(attend: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
     @wraps(attend)
-    def attend_and_record(*args, **kwargs):
+    def attend_and_record(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         output, weights = attend(*args, **kwargs)
         for record in _records.get():
             record.append(weights.detach())
@@ -315,3 +373,8 @@ def record_attention() -> Iterator[list[Float[Tensor, "batch heads target source
 def is_recording() -> bool:
     """Is somebody recording attention? Then a faster kernel that keeps no weights must not run."""
     return bool(_records.get())
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+causal_mask = check_arguments(causal_mask)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import wraps
-from typing import Literal
+from collections.abc import Callable, Sequence  # noqa: F401 - in a type comment
+from dataclasses import dataclass, replace
+from functools import partial, wraps
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
+from course_lib.arguments import check_arguments
 from course_lib.attention import (
     causal_mask,
     is_recording,
@@ -22,8 +24,25 @@ from course_lib.attention import (
 )
 from course_lib.embeddings import apply_rope
 from course_lib.initialisation import initialise
+from course_lib.rope_scaling import RopeScaling, apply_scaled_rope
 from course_lib.shapes import check_shapes, check_sizes
-from course_lib.transformer import TransformerBlock, rms_norm, swiglu
+from course_lib.transformer import rms_norm, swiglu
+
+__all__ = [
+    "Cache",
+    "DecoderAttention",
+    "DecoderBlock",
+    "DecoderConfig",
+    "DecoderLM",
+    "RMSNorm",
+    "decode_step",
+    "inference_memory",
+    "n_parameters",
+    "new_norm",
+    "positions_and_mask",
+    "resize_vocabulary",
+    "seen_tokens",
+]
 
 
 @dataclass(frozen=True)
@@ -42,10 +61,14 @@ class DecoderConfig:
         rope_base: the base of "rope".
         norm: "layer" or "rms".
         norm_eps: its eps.
-        feed_forward: "gelu", or "swiglu" with a third projection `ffn_gate`.
+        feed_forward: "gelu"; "gelu_tanh", nearly the same, as in GPT-2 itself; or "swiglu" with a
+            third projection `ffn_gate`.
         n_kv_heads: key and value heads, each shared by n_heads / n_kv_heads query heads
             (Ainslie et al. 2023); as many as query heads if not given.
         bias: whether the projections have biases.
+        ffn_bias: whether those of the feed-forward have, if it is otherwise there.
+        head_width: channels of a head; width / n_heads if not given.
+        rope_scaling: slows "rope" down, for longer texts.
 
     Raises:
         TypeError: a size is not an int.
@@ -63,25 +86,43 @@ class DecoderConfig:
     rope_base: float = 10_000.0
     norm: Literal["layer", "rms"] = "layer"
     norm_eps: float = 1e-5
-    feed_forward: Literal["gelu", "swiglu"] = "gelu"
+    feed_forward: Literal["gelu", "gelu_tanh", "swiglu"] = "gelu"
     n_kv_heads: int | None = None
     bias: bool = True
+    ffn_bias: bool | None = None
+    head_width: int | None = None
+    rope_scaling: RopeScaling | None = None
 
     def __post_init__(self) -> None:
         sizes = ["vocab_size", "max_length", "width", "n_layers", "n_heads", "ffn_width"]
-        sizes += ["n_kv_heads"] * (self.n_kv_heads is not None)
+        sizes += [name for name in ("n_kv_heads", "head_width") if getattr(self, name) is not None]
         check_sizes(self, *sizes)
         if self.n_kv_heads is not None and self.n_heads % self.n_kv_heads != 0:
             raise ValueError(f"n_kv_heads must divide {self.n_heads} heads, got {self.n_kv_heads}")
-        choices = {"positions": ("learned", "rope"), "norm": ("layer", "rms")}
-        choices |= {"feed_forward": ("gelu", "swiglu")}
+        choices: dict[str, tuple[str, ...]] = {
+            "positions": ("learned", "rope"),
+            "norm": ("layer", "rms"),
+            "feed_forward": ("gelu", "gelu_tanh", "swiglu"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
-        if self.positions == "rope" and self.width // self.n_heads % 2 != 0:
-            raise ValueError(f"rope needs an even width per head, got {self.width // self.n_heads}")
-        if self.feed_forward == "swiglu" and self.bias:
-            raise ValueError("bias must be False with swiglu, which has no biases")
+        if self.positions == "rope" and self.d_k % 2 != 0:
+            raise ValueError(f"rope needs an even width per head, got {self.d_k}")
+        if self.rope_scaling is not None and self.positions != "rope":
+            raise ValueError(f'rope_scaling needs positions "rope", got {self.positions!r}')
+        if self.feed_forward == "swiglu" and self.bias and self.ffn_bias is None:
+            raise ValueError("bias must be False with swiglu, unless ffn_bias says otherwise")
+
+    @property
+    def d_k(self) -> int:
+        """Channels of a head."""
+        return self.head_width or self.width // self.n_heads
+
+    @property
+    def has_ffn_bias(self) -> bool:
+        """Whether the projections of the feed-forward have biases."""
+        return self.bias if self.ffn_bias is None else self.ffn_bias
 
 
 class RMSNorm(nn.Module):
@@ -96,10 +137,12 @@ class RMSNorm(nn.Module):
         return rms_norm(x, self.weight, self.eps)
 
 
-def new_norm(config: DecoderConfig) -> nn.Module:
+@check_arguments
+def new_norm(config: DecoderConfig) -> nn.LayerNorm | RMSNorm:
     """The kind of norm that the config asks for."""
-    kind = nn.LayerNorm if config.norm == "layer" else RMSNorm
-    return kind(config.width, eps=config.norm_eps)
+    if config.norm == "layer":
+        return nn.LayerNorm(config.width, eps=config.norm_eps)
+    return RMSNorm(config.width, eps=config.norm_eps)
 
 
 class DecoderAttention(nn.Module):
@@ -113,11 +156,13 @@ class DecoderAttention(nn.Module):
         self.n_heads = config.n_heads
         self.n_kv_heads = config.n_kv_heads or config.n_heads
         self.rope_base = config.rope_base if config.positions == "rope" else None
-        kv_width = config.width // self.n_heads * self.n_kv_heads
-        self.q_proj = nn.Linear(config.width, config.width)
-        self.k_proj = nn.Linear(config.width, kv_width)
-        self.v_proj = nn.Linear(config.width, kv_width)
-        self.out_proj = nn.Linear(config.width, config.width)
+        scaling = config.rope_scaling
+        self.rope = partial(apply_scaled_rope, scaling=scaling) if scaling else apply_rope
+        q_width, kv_width = config.d_k * self.n_heads, config.d_k * self.n_kv_heads
+        self.q_proj = nn.Linear(config.width, q_width, bias=config.bias)
+        self.k_proj = nn.Linear(config.width, kv_width, bias=config.bias)
+        self.v_proj = nn.Linear(config.width, kv_width, bias=config.bias)
+        self.out_proj = nn.Linear(q_width, config.width, bias=config.bias)
 
     def forward(
         self,
@@ -140,8 +185,8 @@ class DecoderAttention(nn.Module):
         k = split_heads(self.k_proj(x), self.n_kv_heads)
         v = split_heads(self.v_proj(x), self.n_kv_heads)
         if self.rope_base is not None:
-            q = apply_rope(q, positions[:, None], self.rope_base)
-            k = apply_rope(k, positions[:, None], self.rope_base)
+            q = self.rope(q, positions[:, None], self.rope_base)
+            k = self.rope(k, positions[:, None], self.rope_base)
         return q, k, v
 
     def attend(
@@ -165,20 +210,25 @@ class DecoderAttention(nn.Module):
         return self.out_proj(merge_heads(output))
 
 
-class DecoderBlock(TransformerBlock):
+class DecoderBlock(nn.Module):
     """The pre-norm `TransformerBlock`, with other parts where the config asks for them."""
 
+    attention: DecoderAttention
+    norm1: nn.LayerNorm | RMSNorm
+    norm2: nn.LayerNorm | RMSNorm
+
     def __init__(self, config: DecoderConfig) -> None:
-        super().__init__(config.width, config.n_heads, config.ffn_width, norm="pre")
+        super().__init__()
         self.attention = DecoderAttention(config)
+        self.ffn_in = nn.Linear(config.width, config.ffn_width, config.has_ffn_bias)
+        self.ffn_out = nn.Linear(config.ffn_width, config.width, config.has_ffn_bias)
         self.norm1, self.norm2 = new_norm(config), new_norm(config)
         self.ffn_gate = None
         if config.feed_forward == "swiglu":
-            self.ffn_gate = nn.Linear(config.width, config.ffn_width)
-        if not config.bias:
-            for module in self.modules():
-                if isinstance(module, nn.Linear):
-                    module.bias = None
+            self.ffn_gate = nn.Linear(config.width, config.ffn_width, config.has_ffn_bias)
+        self.gelu = partial(
+            F.gelu, approximate="tanh" if config.feed_forward == "gelu_tanh" else "none"
+        )
 
     def forward(
         self,
@@ -195,7 +245,9 @@ class DecoderBlock(TransformerBlock):
     ) -> Float[Tensor, "batch time width"]:
         """What each position does on its own."""
         if self.ffn_gate is None:
-            return super().feed_forward(x)
+            return self.ffn_out(self.gelu(self.ffn_in(x)))
+        if self.ffn_gate.bias is not None:
+            return self.ffn_out(F.silu(self.ffn_gate(x)) * self.ffn_in(x))
         return swiglu(x, self.ffn_gate.weight, self.ffn_in.weight, self.ffn_out.weight)
 
 
@@ -217,7 +269,9 @@ class DecoderLM(nn.Module):
         self.position_embedding = None
         if config.positions == "learned":
             self.position_embedding = nn.Embedding(config.max_length, config.width)
-        self.blocks = nn.ModuleList(DecoderBlock(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(  # type: ignore[assignment]
+            DecoderBlock(config) for _ in range(config.n_layers)
+        )  # type: Sequence[DecoderBlock]
         self.norm = new_norm(config)
         self.head = None
         if not config.tied:
@@ -330,12 +384,14 @@ def decode_step(
     return logits, Cache(tuple(keys), tuple(values), seen)
 
 
-def _or_its_own(step):
-    """A step for models that bring their own, such as `fast_decoder.FastDecoder`, too."""
+def _or_its_own(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step for models that bring their own, such as `fast.FastDecoder`, too."""
 
     @wraps(step)
-    def decode_step(model, *arguments, **options):
+    def decode_step(model: Any, *arguments: Any, **options: Any) -> Any:
         own = getattr(model, "decode_step", None)
+        if own is None and not hasattr(model, "config"):
+            raise TypeError(f"model must be a DecoderLM, got {type(model).__name__}")
         return own(*arguments, **options) if own else step(model, *arguments, **options)
 
     return decode_step
@@ -344,14 +400,45 @@ def _or_its_own(step):
 decode_step = _or_its_own(decode_step)
 
 
+@check_arguments
+def resize_vocabulary(model: DecoderLM, vocab_size: int) -> None:
+    """Give a model more ids in place, or fewer: its token table and its head, tied or not.
+
+    A new id starts as the mean of the old ones, so that it is neither likely nor impossible before
+    it is learned (Hewitt 2021). An optimiser made before knows nothing of the new tables.
+
+    Raises:
+        TypeError: `model` is not a `DecoderLM`, or `vocab_size` not an int.
+        ValueError: `vocab_size` is below 1.
+    """
+    if not isinstance(model, DecoderLM):
+        raise TypeError(f"model must be a DecoderLM, got {type(model).__name__}")
+    model.config = replace(model.config, vocab_size=vocab_size)
+    for layer in (model.token_embedding, model.head):
+        if layer is not None:
+            table = layer.weight.detach()
+            new = table.mean(dim=0).expand(max(0, vocab_size - len(table)), -1)
+            rows = torch.cat([table[:vocab_size], new])  # [vocab_size, width]
+            layer.weight = nn.Parameter(rows, requires_grad=layer.weight.requires_grad)
+    model.token_embedding.num_embeddings = vocab_size
+    if model.head is not None:
+        model.head.out_features = vocab_size
+
+
+@check_arguments
 def n_parameters(config: DecoderConfig) -> int:
     """How many numbers a decoder learns, counted without building it: `count_parameters` for every
     option."""
     width, ffn_width = config.width, config.ffn_width
-    kv_width = width // config.n_heads * (config.n_kv_heads or config.n_heads)
-    attention = 2 * width * width + 2 * width * kv_width
-    feed_forward = (3 if config.feed_forward == "swiglu" else 2) * width * ffn_width
-    biases = config.bias * (2 * width + 2 * kv_width + ffn_width + width)
+    q_width, kv_width = (
+        config.d_k * config.n_heads,
+        config.d_k * (config.n_kv_heads or config.n_heads),
+    )
+    attention = 2 * width * q_width + 2 * width * kv_width
+    n_wide = 2 if config.feed_forward == "swiglu" else 1  # the gate, and what it lets pass
+    feed_forward = (n_wide + 1) * width * ffn_width
+    biases = config.bias * (q_width + 2 * kv_width + width)
+    biases += config.has_ffn_bias * (n_wide * ffn_width + width)
     norm = (2 if config.norm == "layer" else 1) * width
     tables = config.vocab_size * (1 if config.tied else 2)
     tables += config.max_length if config.positions == "learned" else 0
@@ -388,7 +475,7 @@ def inference_memory(
     if not bytes_per_value > 0:
         raise ValueError(f"bytes_per_value must be above 0, got {bytes_per_value}")
 
-    d_k = config.width // config.n_heads
+    d_k = config.d_k
     kv_heads = config.n_kv_heads or config.n_heads
     longest = max(config.n_heads * length, config.ffn_width, config.vocab_size)
     values = {
@@ -426,3 +513,8 @@ def seen_tokens(
     if attention_mask is None:
         return torch.ones_like(ids, dtype=torch.bool)
     return padding_mask(attention_mask)[:, 0, 0]
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+inference_memory = check_arguments(inference_memory)

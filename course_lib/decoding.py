@@ -10,14 +10,36 @@ import codecs
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
 
 import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
+from course_lib.arguments import check_arguments
 from course_lib.attention import softmax
 from course_lib.decoder import Cache, DecoderLM, decode_step
-from course_lib.shapes import check_shapes
+from course_lib.precision import at_least_float32, in_float32
+from course_lib.shapes import check_shapes, plain_ids
+
+__all__ = [
+    "Filter",
+    "apply_filters",
+    "apply_temperature",
+    "beam_search",
+    "generate",
+    "log_probs_of",
+    "logits_of",
+    "pad_left",
+    "repetition_penalty",
+    "sample",
+    "speculative_accept",
+    "speculative_generate",
+    "stream_text",
+    "stream_tokens",
+    "top_k_filter",
+    "top_p_filter",
+]
 
 # logits -> logits, or (logits [vocab], ids of the text so far [time]) -> logits
 Filter = Callable[..., Tensor]
@@ -147,10 +169,31 @@ def sample(
     return torch.multinomial(probs, num_samples=1, generator=generator).squeeze(-1)
 
 
+apply_temperature = in_float32(apply_temperature)
+top_p_filter = in_float32(top_p_filter)  # a sum of 50,000 small shares is lost in bfloat16
+sample = in_float32(sample)
+
+
+def _in_rows(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`sample` for any number of axes; torch draws from one row or a table of them."""
+
+    @wraps(draw)
+    def sample(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if not isinstance(logits, Tensor) or logits.ndim <= 2:
+            return draw(logits, generator)
+        return draw(logits.flatten(0, -2), generator).reshape(logits.shape[:-1])
+
+    return sample
+
+
+sample = _in_rows(sample)
+
+
+@check_arguments
 def apply_filters(
     logits: Float[Tensor, "batch vocab"],
     filters: Sequence[Filter],
-    texts: Sequence[Int64[Tensor, "time"]],
+    texts: Sequence[Int64[Tensor, "_time"]],
 ) -> Float[Tensor, "batch vocab"]:
     """Apply filters one after another, in the order given.
 
@@ -160,7 +203,12 @@ def apply_filters(
             required arguments, such as `partial(repetition_penalty, penalty=1.3)`, is called row
             after row, with logits [vocab] and the ids so far [time].
         texts: the ids so far of each row, without padding.
+
+    Returns:
+        The logits that are left, in float32 if they came in half precision: what one filter rounds
+        off, the next would take for a difference.
     """
+    logits = at_least_float32(logits)
     for one in filters:
         if _wants_ids(one):
             rows = zip(logits, texts, strict=True)
@@ -270,7 +318,7 @@ def generate(
         generator=generator,
         use_cache=use_cache,
     )
-    rows = [[] for _ in ids]
+    rows = [[] for _ in ids]  # type: ignore[var-annotated]
     for step in steps:
         for row, id in zip(rows, step, strict=True):
             if id is not None:
@@ -279,6 +327,7 @@ def generate(
     return rows, reasons
 
 
+@check_arguments
 def pad_left(
     rows: Sequence[Sequence[int]], pad_id: int = 0
 ) -> tuple[Int64[Tensor, "batch time"], Int64[Tensor, "batch time"]]:
@@ -295,6 +344,7 @@ def pad_left(
     return ids, mask
 
 
+@check_arguments
 def stream_text(ids: Iterable[int], vocab: Mapping[int, bytes]) -> Iterator[str]:
     """The text of ids that come one by one; the pieces together are `bpe_decode(ids, vocab)`.
 
@@ -302,7 +352,7 @@ def stream_text(ids: Iterable[int], vocab: Mapping[int, bytes]) -> Iterator[str]
     back until it is whole; bytes that cannot become a character show as U+FFFD.
 
     Args:
-        ids: any iterable; nothing is read ahead.
+        ids: any iterable of whole numbers; nothing is read ahead.
         vocab: the bytes of each id, such as `tokenizer.vocab`.
 
     Yields:
@@ -312,7 +362,7 @@ def stream_text(ids: Iterable[int], vocab: Mapping[int, bytes]) -> Iterator[str]
         ValueError: an id is not in `vocab`.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    for id in ids:
+    for id in plain_ids(ids):
         if id not in vocab:
             raise ValueError(f"ids must be in the vocabulary, got {id}")
         if piece := decoder.decode(vocab[id]):
@@ -379,15 +429,17 @@ def beam_search(
     return ids, score(ids, total)
 
 
+@check_arguments
 def log_probs_of(model: DecoderLM) -> Callable[[list[int]], Float[Tensor, "vocab"]]:
     """The `log_prob_fn` of a model, for `beam_search`; see `logits_of`."""
     read = logits_of(model)
-    return lambda ids: read(ids).log_softmax(dim=-1)
+    return lambda ids: at_least_float32(read(ids)).log_softmax(dim=-1)
 
 
 _REMEMBERED_TEXTS = 64
 
 
+@check_arguments
 def logits_of(model: DecoderLM) -> Callable[[list[int]], Float[Tensor, "vocab"]]:
     """A model as a function from the ids of one text to the logits of the next token.
 
@@ -458,6 +510,7 @@ def speculative_accept(
     return torch.cat([tokens, torch.multinomial(target_probs[-1], 1, generator=generator)])
 
 
+@check_arguments
 def speculative_generate(
     model: DecoderLM,
     draft: DecoderLM,
@@ -501,11 +554,12 @@ def speculative_generate(
         raise ValueError("ids must hold at least one token, got none")
 
     def probs(logits: Float[Tensor, "rows vocab"], texts: Sequence[list[int]]) -> Tensor:
-        texts = [torch.tensor(text) for text in texts]
-        return softmax(apply_filters(logits, filters, texts), dim=-1)
+        before = [torch.tensor(text) for text in texts]
+        return softmax(apply_filters(logits, filters, before), dim=-1)
 
     draft_logits = logits_of(draft)
-    new, calls = [], 0
+    new: list[int] = []
+    calls = 0
     while len(new) < max_new_tokens and not (new and new[-1] in stop_ids):
         texts, draft_probs = [ids + new], []
         for _ in range(min(n_draft, max_new_tokens - len(new) - 1)):
@@ -518,10 +572,15 @@ def speculative_generate(
         calls += 1
         target_probs = probs(logits, texts)
         tokens = torch.tensor(texts[-1][len(texts[0]) :], dtype=torch.int64)
-        draft_probs = torch.cat(draft_probs) if draft_probs else target_probs[:0]
-        for token in speculative_accept(draft_probs, target_probs, tokens, generator).tolist():
+        drafted = torch.cat(draft_probs) if draft_probs else target_probs[:0]
+        for token in speculative_accept(drafted, target_probs, tokens, generator).tolist():
             new.append(token)
             if token in stop_ids:
                 break
     reason = "stop" if new and new[-1] in stop_ids else "length"
     return new, reason, calls
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+beam_search = check_arguments(beam_search)

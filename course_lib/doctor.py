@@ -47,7 +47,7 @@ def examine() -> Iterator[Finding]:
         yield _package(package, f"{costs}: pip install --no-deps {package}")
     for package, costs in (
         ("transformers", "tests of equality are skipped"),
-        ("jupytext", "`course edit` does not work"),
+        ("jupytext", "`course build` does not work"),
     ):
         how = "pip install -e '.[test]'"
         yield _package(package, f"{costs}: {how}", needed=False)

@@ -7,7 +7,19 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, Real
 from torch import Tensor
 
+from course_lib.arguments import check_arguments
+from course_lib.precision import in_float32
 from course_lib.shapes import check_shapes
+
+__all__ = [
+    "analogy",
+    "apply_rope",
+    "embed_one_hot",
+    "input_embeddings",
+    "nearest_neighbours",
+    "sinusoidal_positions",
+    "skipgram_loss",
+]
 
 
 @check_shapes
@@ -94,12 +106,15 @@ def input_embeddings(
         raise ValueError("segment_ids and segment_table must be given together")
     if ((ids < 0) | (ids >= len(token_table))).any():
         raise ValueError(f"ids must lie in 0 ... {len(token_table) - 1}, got {ids}")
-    if segment_ids is not None and ((segment_ids < 0) | (segment_ids >= len(segment_table))).any():
-        raise ValueError(f"segment_ids must lie in 0 ... {len(segment_table) - 1}")
+
+    if (
+        segment_ids is not None and ((segment_ids < 0) | (segment_ids >= len(segment_table))).any()  # type: ignore[arg-type]
+    ):
+        raise ValueError(f"segment_ids must lie in 0 ... {len(segment_table) - 1}")  # type: ignore[arg-type]
 
     x = token_table[ids] + position_table[:time]  # [batch, time, width]: every row, same positions
     if segment_ids is not None:
-        x = x + segment_table[segment_ids]  # [batch, time, width]
+        x = x + segment_table[segment_ids]  # type: ignore[index]  # [batch, time, width]
     return x
 
 
@@ -181,6 +196,10 @@ def skipgram_loss(
     return loss.sum() / max(len(loss), 1)
 
 
+nearest_neighbours = in_float32(nearest_neighbours)  # lengths and scores of half-precision tables
+skipgram_loss = in_float32(skipgram_loss)
+
+
 @check_shapes
 def apply_rope(
     x: Float[Tensor, "*batch time d_k"],
@@ -216,3 +235,8 @@ def apply_rope(
 
     first, second = x.chunk(2, dim=-1)  # each [..., time, d_k / 2]
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+sinusoidal_positions = check_arguments(sinusoidal_positions)

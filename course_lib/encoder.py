@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from course_lib.attention import padding_mask
 from course_lib.embeddings import input_embeddings
 from course_lib.initialisation import initialise
+from course_lib.precision import in_float32
 from course_lib.shapes import check_shapes, check_sizes
 from course_lib.transformer import TransformerBlock
+
+__all__ = ["Encoder", "EncoderConfig", "MaskedLM", "mean_pool"]
 
 
 @dataclass(frozen=True)
@@ -161,3 +164,6 @@ def mean_pool(
     real = attention_mask.bool()[:, :, None]  # [batch, time, 1]
     total = hidden.masked_fill(~real, 0).sum(1)  # [batch, width]
     return total / real.sum(1).clamp(min=1)
+
+
+mean_pool = in_float32(mean_pool)  # a sum of many tokens has no room in float16

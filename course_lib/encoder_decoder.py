@@ -16,6 +16,8 @@ from course_lib.initialisation import initialise
 from course_lib.shapes import check_shapes, check_sizes
 from course_lib.transformer import TransformerBlock
 
+__all__ = ["CrossAttentionBlock", "EncoderDecoder", "EncoderDecoderConfig", "greedy_translate"]
+
 
 @dataclass(frozen=True)
 class EncoderDecoderConfig:
@@ -74,7 +76,7 @@ class CrossAttentionBlock(TransformerBlock):
         self.cross_norm = nn.LayerNorm(width)
 
     @check_shapes
-    def forward(
+    def forward(  # type: ignore[override]  # it reads a second text
         self,
         x: Float[Tensor, "batch target width"],
         context: Float[Tensor, "batch source width"],

@@ -6,16 +6,30 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
+from course_lib.arguments import check_arguments
 from course_lib.encoder import Encoder, mean_pool
 from course_lib.initialisation import initialise
 from course_lib.objectives import classification_loss
 from course_lib.training import train
+
+__all__ = [
+    "LoRALinear",
+    "SequenceClassifier",
+    "TokenClassifier",
+    "add_lora",
+    "fine_tune",
+    "load_lora",
+    "merge_lora",
+    "save_lora",
+    "trainable_parameters",
+]
 
 
 class LoRALinear(nn.Module):
@@ -111,6 +125,7 @@ class TokenClassifier(_Classifier):
         return self.head(self.encoder(ids, attention_mask))
 
 
+@check_arguments
 def add_lora(
     model: nn.Module,
     rank: int,
@@ -123,22 +138,29 @@ def add_lora(
 
     Queries and values are what Hu et al. (2021, section 7.1) found worth adapting first.
 
+    A model that is refused stays as it was.
+
     Raises:
-        ValueError: no linear layer has such a name.
+        TypeError: an argument is of another kind.
+        ValueError: a name is not that of a linear layer, or `rank` is below 1.
     """
-    model.requires_grad_(False)
+    if rank < 1:
+        raise ValueError(f"rank must be at least 1, got {rank}")
     found = [
         (parent, name, layer)
         for parent in model.modules()
         for name, layer in parent.named_children()
         if name in names and isinstance(layer, nn.Linear)
     ]
-    if not found:
+    unknown = set(names) - {name for _, name, _ in found}
+    if unknown or not found:
         raise ValueError(f"names must be of linear layers in the model, got {tuple(names)}")
+    model.requires_grad_(False)
     for parent, name, layer in found:
         setattr(parent, name, LoRALinear(layer, rank, alpha, generator))
 
 
+@check_arguments
 def merge_lora(model: nn.Module) -> None:
     """Replace every `LoRALinear` in a model, in place, by one ordinary layer that does the same."""
     for parent in list(model.modules()):
@@ -147,11 +169,78 @@ def merge_lora(model: nn.Module) -> None:
                 setattr(parent, name, layer.merge())
 
 
+@check_arguments
+def save_lora(model: nn.Module, path: str | Path) -> None:
+    """Save what LoRA added to a model, without the model: A, B and the scale of each layer.
+
+    Args:
+        model: has been through `add_lora`.
+        path: the safetensors file to write.
+
+    Raises:
+        ValueError: the model has no `LoRALinear`.
+    """
+    from safetensors.torch import save_file
+
+    layers = _lora_layers(model)
+    if not layers:
+        raise ValueError("model must hold a LoRALinear, got none")
+    tensors = {f"{name}.A": layer.A.detach().contiguous() for name, layer in layers.items()}
+    tensors |= {f"{name}.B": layer.B.detach().contiguous() for name, layer in layers.items()}
+    save_file(tensors, path, {name: repr(layer.scale) for name, layer in layers.items()})
+
+
+@check_arguments
+def load_lora(model: nn.Module, path: str | Path) -> None:
+    """Put what `save_lora` saved into a model like the one that it was taken from.
+
+    The model is frozen, as by `add_lora`. If it has a `LoRALinear` already, that one's place is
+    taken. A model that is refused stays as it was.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not from `save_lora`, or of another model.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            scales = file.metadata() or {}
+            saved = {
+                name: (file.get_tensor(f"{name}.A"), file.get_tensor(f"{name}.B"), float(scale))
+                for name, scale in scales.items()
+            }
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"path must lead to a file of save_lora, got {path}: {error}") from error
+    layers = {name: layer for name, layer in model.named_modules() if name in saved}
+    found: dict[str, tuple[nn.Linear, Tensor, Tensor, float]] = {}
+    for name, (A, B, scale) in saved.items():
+        layer = layers.get(name)
+        base = layer.base if isinstance(layer, LoRALinear) else layer
+        if not isinstance(base, nn.Linear) or base.weight.shape != (len(B), A.shape[1]):
+            raise ValueError(f"path holds the LoRA of another model: {name!r} does not fit")
+        found[name] = base, A, B, scale
+    if not found:
+        raise ValueError(f"path must lead to a file of save_lora, got {path}")
+    model.requires_grad_(False)
+    for name, (base, A, B, scale) in found.items():
+        layer = LoRALinear(base, len(A), scale * len(A), torch.Generator())
+        layer.scale, layer.A, layer.B = scale, nn.Parameter(A), nn.Parameter(B)
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, layer)
+
+
+def _lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
+    return {name: one for name, one in model.named_modules() if isinstance(one, LoRALinear)}
+
+
+@check_arguments
 def trainable_parameters(model: nn.Module) -> int:
     """How many numbers training may change."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+@check_arguments
 def fine_tune(
     model: nn.Module,
     inputs: tuple[Shaped[Tensor, "n ..."], ...],
@@ -177,8 +266,11 @@ def fine_tune(
         The history, as `train`.
 
     Raises:
-        ValueError: `inputs` and `labels` have different numbers of rows, or as `train`.
+        ValueError: `inputs` and `labels` have different numbers of rows, `batch_size` is below 1,
+            or as `train`.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     rows = [len(tensor) for tensor in inputs]
     if set(rows) != {len(labels)}:
         raise ValueError(f"inputs must have {len(labels)} rows, as labels have, got {rows}")
@@ -193,5 +285,5 @@ def fine_tune(
         steps=steps,
         generator=generator,
         learning_rate=learning_rate,
-        **({"warmup": steps // 10, "description": "fine-tuning"} | options),
+        **{"warmup": steps // 10, "description": "fine-tuning", **options},
     )

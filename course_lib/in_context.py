@@ -9,9 +9,25 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from course_lib.arguments import check_arguments
 from course_lib.decoder import DecoderLM, positions_and_mask
 from course_lib.shapes import check_shapes
 from course_lib.tokenization import BPETokenizer
+
+__all__ = [
+    "LanguageModel",
+    "Past",
+    "accuracy_by_shots",
+    "build_prompt",
+    "chat_prompt",
+    "contextual_calibration",
+    "exact_matches",
+    "induction_score",
+    "option_log_likelihoods",
+    "rest_of_line",
+    "share_beginning",
+    "wilson_interval",
+]
 
 # ids -> a score for each next token, at each place
 LanguageModel = Callable[[Int64[Tensor, "batch time"]], Float[Tensor, "batch time vocab"]]
@@ -47,8 +63,15 @@ def build_prompt(examples: Sequence[tuple[str, str]], query: str, template: str)
     return "\n".join(lines)
 
 
+@check_arguments
 def rest_of_line(output: str, template: str) -> str:
-    """What should follow the end of `build_prompt`: the blank, the output and the line's end."""
+    """What should follow the end of `build_prompt`: the blank, the output and the line's end.
+
+    Raises:
+        ValueError: the template does not hold `{output}` once.
+    """
+    if template.count("{output}") != 1:
+        raise ValueError(f"template must hold {{output}} once, got {template!r}")
     before, after = template.split("{output}")
     blank = before[len(before.rstrip()) :]
     return blank + output + after + "\n"
@@ -146,6 +169,7 @@ def contextual_calibration(
 # ---- accuracy
 
 
+@check_arguments
 def wilson_interval(n_right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     """A confidence interval of a proportion (Wilson 1927), 95 % unless told otherwise.
 
@@ -166,6 +190,7 @@ def wilson_interval(n_right: int, n: int, z: float = 1.959964) -> tuple[float, f
 _ROWS_AT_ONCE = 32  # logits of a large vocabulary take room
 
 
+@check_arguments
 def exact_matches(
     model: LanguageModel, tokenizer: BPETokenizer, prompts: Sequence[str], endings: Sequence[str]
 ) -> list[bool]:
@@ -174,7 +199,12 @@ def exact_matches(
     Nothing has to be written to know. It would, if at each place of the ending the best next
     token is the one that stands there: one look at prompt and ending together, as in teacher
     forcing.
+
+    Raises:
+        ValueError: there is no prompt, or not an ending for each.
     """
+    if not prompts or len(prompts) != len(endings):
+        raise ValueError(f"prompts and endings must be as many, got {len(prompts)}, {len(endings)}")
     before = [tokenizer.encode(prompt) for prompt in prompts]
     wanted = [tokenizer.encode(ending) for ending in endings]
     longest = max(len(b) + len(w) for b, w in zip(before, wanted, strict=True))
@@ -234,6 +264,7 @@ def accuracy_by_shots(
     return result
 
 
+@check_arguments
 def share_beginning(model: DecoderLM) -> LanguageModel:
     """The same model, quicker where most rows of a batch begin alike, as few-shot prompts do.
 
@@ -257,7 +288,7 @@ def share_beginning(model: DecoderLM) -> LanguageModel:
     return read
 
 
-Past = list[list[Float[Tensor, "1 kv_heads source d_k"]]]
+Past = list[list[Float[Tensor, "_rows kv_heads _source d_k"]]]
 
 
 def _read(
@@ -269,12 +300,12 @@ def _read(
     positions, mask = positions_and_mask(seen, ids.shape[1])
     x, known = model.embed(ids, positions), []  # [batch, time, width]; keys and values by layer
     for layer, block in enumerate(model.blocks):
-        q, *new = block.attention.project(block.norm1(x), positions)
+        q, k, v = block.attention.project(block.norm1(x), positions)
         if past:
             rows = [old.expand(len(ids), -1, -1, -1) for old in past[layer]]
-            new = [torch.cat(both, dim=2) for both in zip(rows, new)]
-        known.append(new)
-        x = x + block.attention.attend(q, *new, mask)
+            k, v = (torch.cat(both, dim=2) for both in zip(rows, (k, v)))
+        known.append([k, v])
+        x = x + block.attention.attend(q, k, v, mask)
         x = x + block.feed_forward(block.norm2(x))
     return model.unembed(model.norm(x)), known
 
@@ -318,3 +349,11 @@ def induction_score(
     # The diagonal holds, for t = period - 1, period, ..., the weight from t to t - period + 1.
     to_next = attention.diagonal(offset=1 - period, dim1=-2, dim2=-1)[..., 1:]
     return to_next.mean(dim=-1).reshape(-1, heads).mean(dim=0)
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+build_prompt = check_arguments(build_prompt)
+chat_prompt = check_arguments(chat_prompt)
+option_log_likelihoods = check_arguments(option_log_likelihoods)
+accuracy_by_shots = check_arguments(accuracy_by_shots)

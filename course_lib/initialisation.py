@@ -7,7 +7,12 @@ import math
 import torch
 from torch import nn
 
+from course_lib.arguments import check_arguments
 
+__all__ = ["initialise"]
+
+
+@check_arguments
 def initialise(
     model: nn.Module,
     generator: torch.Generator | None = None,

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+__all__ = ["PeakMemory", "tensors_in"]
+
 
 class PeakMemory(TorchDispatchMode):
     """Count the bytes of the tensors made inside a `with` block, from birth to end.
@@ -33,7 +35,7 @@ class PeakMemory(TorchDispatchMode):
         super().__init__()
         self.live = 0
         self.peak = 0
-        self._known: weakref.WeakSet = weakref.WeakSet()
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -43,7 +45,7 @@ class PeakMemory(TorchDispatchMode):
 
     def __torch_dispatch__(
         self,
-        operation: Callable,
+        operation: Callable[..., Any],
         types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,

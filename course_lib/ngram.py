@@ -9,7 +9,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from course_lib.arguments import check_arguments
 from course_lib.shapes import check_shapes
+
+__all__ = ["Counts", "ngram_probs", "smoothed_probability", "train_ngram"]
 
 Counts = dict[tuple[int, ...], Counter[int]]
 
@@ -36,7 +39,7 @@ def train_ngram(ids: Int64[Tensor, "n_tokens"], n: int) -> Counts:
         raise ValueError(f"n must be at least 1, got {n}")
 
     tokens = ids.tolist()
-    counts = defaultdict(Counter)
+    counts = defaultdict(Counter)  # type: ignore[var-annotated]
     for place, token in enumerate(tokens):
         for length in range(min(n, place + 1)):  # no context reaches back before the text
             context = tuple(tokens[place - length : place])
@@ -72,6 +75,7 @@ def ngram_probs(
     return probs / probs.sum()
 
 
+@check_arguments
 def smoothed_probability(
     model: Counts, context: Sequence[int], token: int, vocab_size: int
 ) -> float:
@@ -93,6 +97,11 @@ def smoothed_probability(
         followers = model.get(tuple(context[start:]))
         if followers is None:
             break  # no longer one was seen either
-        seen, kinds = followers.total(), len(followers)
-        probability = (followers[token] + kinds * probability) / (seen + kinds)
+        seen, kinds = sum(followers.values()), len(followers)
+        probability = (followers.get(token, 0) + kinds * probability) / (seen + kinds)
     return probability
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+ngram_probs = check_arguments(ngram_probs)

@@ -12,7 +12,24 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from course_lib.arguments import check_arguments, positive
+from course_lib.precision import in_float32
 from course_lib.shapes import check_shapes
+
+__all__ = [
+    "align_labels",
+    "causal_lm_loss",
+    "classification_loss",
+    "corrupt_spans",
+    "draw_spans",
+    "fill_spans",
+    "label_smoothing_loss",
+    "mask_tokens",
+    "masked_lm_loss",
+    "perplexity",
+    "seq2seq_loss",
+    "shift_right",
+]
 
 Loss = TypeVar("Loss", float, Tensor)
 
@@ -117,6 +134,30 @@ def classification_loss(
     return total / (labels != -100).sum().clamp(min=1)
 
 
+@check_shapes
+def label_smoothing_loss(
+    logits: Float[Tensor, "*shape classes"], labels: Int64[Tensor, "*shape"], smoothing: float
+) -> Float[Tensor, ""]:
+    """`classification_loss`, but the label is to get only a part of the probability.
+
+    1 - smoothing goes to it, and the rest to all classes alike, it among them, so that no logit
+    need grow without end (Szegedy et al. 2016, section 7).
+
+    Args:
+        logits, labels: as for `classification_loss`.
+        smoothing: 0 is `classification_loss`; 0.1 is usual.
+
+    Raises:
+        TypeError, ValueError: as `classification_loss`, or `smoothing` is outside 0 ... 1.
+    """
+    if not 0 <= smoothing <= 1:
+        raise ValueError(f"smoothing must lie in 0 ... 1, got {smoothing}")
+    labelled = labels != -100
+    of_all = -logits[labelled].log_softmax(-1).mean(-1)  # [n], the mean over the classes
+    spread = of_all.sum() / labelled.sum().clamp(min=1)
+    return (1 - smoothing) * classification_loss(logits, labels) + smoothing * spread
+
+
 def align_labels(word_labels: Sequence[int], word_ids: Sequence[int | None]) -> list[int]:
     """From one label a word to one label a token: the first token of a word keeps the label.
 
@@ -137,7 +178,7 @@ def align_labels(word_labels: Sequence[int], word_ids: Sequence[int | None]) -> 
     labels, previous = [], None
     for word_id in word_ids:
         starts_a_word = word_id is not None and word_id != previous
-        labels.append(word_labels[word_id] if starts_a_word else -100)
+        labels.append(word_labels[word_id] if starts_a_word else -100)  # type: ignore[index]
         previous = word_id
     return labels
 
@@ -247,6 +288,15 @@ def seq2seq_loss(
     return total / (labels != -100).sum().clamp(min=1)
 
 
+# The sum over all labels has no room in float16, before the mean brings it back.
+
+masked_lm_loss = in_float32(masked_lm_loss)
+classification_loss = in_float32(classification_loss)
+label_smoothing_loss = in_float32(label_smoothing_loss)
+causal_lm_loss = in_float32(causal_lm_loss)
+seq2seq_loss = in_float32(seq2seq_loss)
+
+
 # ---- Span corruption (notebook 07)
 
 
@@ -309,18 +359,19 @@ def fill_spans(
     if given[: len(holes)] != holes or len(given) > len(holes) + 1 or [*target][:1] != given[:1]:
         raise ValueError(f"target must hold a span for each of {holes} in order, got {target}")
 
-    spans = {}
+    spans = {}  # type: ignore[var-annotated]
     for id in target:
         if id in sentinel_ids:
             span = spans[id] = []  # the ids that follow belong to it
         else:
             span.append(id)
-    filled = []
+    filled = []  # type: ignore[var-annotated]
     for id in corrupted:
         filled += spans[id] if id in sentinel_ids else [id]
     return filled
 
 
+@check_arguments
 def draw_spans(
     length: int, generator: torch.Generator, share: float = 0.15, mean_span: float = 3.0
 ) -> list[tuple[int, int]]:
@@ -361,3 +412,12 @@ def _random_parts(total: int, n_parts: int, generator: torch.Generator) -> list[
     """`total` as a sum of `n_parts` positive numbers, each way equally likely."""
     marks = torch.randperm(total - 1, generator=generator)[: n_parts - 1].sort().values + 1
     return [b - a for a, b in pairwise([0, *marks.tolist(), total])]
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+mask_tokens = check_arguments(positive("vocab_size")(mask_tokens))
+align_labels = check_arguments(align_labels)
+perplexity = check_arguments(perplexity)
+corrupt_spans = check_arguments(corrupt_spans)
+fill_spans = check_arguments(fill_spans)

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from course_lib.arguments import check_arguments
 from course_lib.data.number_words import LANGUAGES, spell_number
 
+__all__ = [
+    "Encodes",
+    "Pipeline",
+    "evaluate_pipeline",
+    "fertility",
+    "my_project",
+    "serving_cost",
+    "sign_test",
+]
 
+
+@runtime_checkable
 class Encodes(Protocol):
     """A tokenizer, as far as counting goes: it adds no special tokens."""
 
@@ -50,13 +62,13 @@ class Pipeline:
 
     batch_size = 16
 
-    def preprocess(self, inputs: list) -> Any:
+    def preprocess(self, inputs: list) -> Any:  # type: ignore[type-arg]
         raise NotImplementedError(f"{type(self).__name__} has no preprocess yet")
 
     def forward(self, batch: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward yet")
 
-    def postprocess(self, outputs: Any, inputs: list) -> list:
+    def postprocess(self, outputs: Any, inputs: list) -> list:  # type: ignore[type-arg]
         raise NotImplementedError(f"{type(self).__name__} has no postprocess yet")
 
     def __call__(self, inputs: Any) -> Any:
@@ -85,17 +97,21 @@ class Pipeline:
 
     @classmethod
     def from_functions(
-        cls, preprocess: Callable, forward: Callable, postprocess: Callable, batch_size: int = 16
+        cls,
+        preprocess: Callable,  # type: ignore[type-arg]
+        forward: Callable,  # type: ignore[type-arg]
+        postprocess: Callable,  # type: ignore[type-arg]
+        batch_size: int = 16,
     ) -> "Pipeline":
         """A pipeline out of three functions, for those who need no subclass."""
         pipeline = cls()
-        pipeline.preprocess, pipeline.forward = preprocess, forward
-        pipeline.postprocess, pipeline.batch_size = postprocess, batch_size
+        pipeline.preprocess, pipeline.forward = preprocess, forward  # type: ignore[method-assign]
+        pipeline.postprocess, pipeline.batch_size = postprocess, batch_size  # type: ignore[method-assign]
         return pipeline
 
 
 def evaluate_pipeline(
-    pipeline: Callable[[list], list],
+    pipeline: Callable[[list], list],  # type: ignore[type-arg]
     cases: Sequence[tuple[Any, Any]],
     metric: Callable[[Any, Any], float],
 ) -> dict[str, Any]:
@@ -203,7 +219,7 @@ def serving_cost(
     return machines * hours * price_per_hour
 
 
-def my_project() -> tuple[Pipeline, list, list, Callable[[Any, Any], float]]:
+def my_project() -> tuple[Pipeline, list, list, Callable[[Any, Any], float]]:  # type: ignore[type-arg]
     """A project, ready to be tried: here, which language a number is written in, from its letters.
 
     Returns:
@@ -211,7 +227,7 @@ def my_project() -> tuple[Pipeline, list, list, Callable[[Any, Any], float]]:
         test it with; and `metric`, as `evaluate_pipeline` takes it.
     """
 
-    def letters(texts: list) -> torch.Tensor:
+    def letters(texts: list) -> torch.Tensor:  # type: ignore[type-arg]
         counts = [
             [float(text.count(chr(c))) for c in range(ord("a"), ord("z") + 1)] for text in texts
         ]
@@ -228,16 +244,24 @@ def my_project() -> tuple[Pipeline, list, list, Callable[[Any, Any], float]]:
     )  # [languages, 26]
 
     class LanguageOfNumbers(Pipeline):
-        def preprocess(self, inputs):
+        def preprocess(self, inputs):  # type: ignore[no-untyped-def]
             return letters(inputs)
 
-        def forward(self, batch):
+        def forward(self, batch):  # type: ignore[no-untyped-def]
             return batch @ centroids.T  # [batch, languages]
 
-        def postprocess(self, outputs, inputs):
+        def postprocess(self, outputs, inputs):  # type: ignore[no-untyped-def]
             return [list(LANGUAGES)[best] for best in outputs.argmax(-1).tolist()]
 
     def same(result: Any, expected: Any) -> bool:
         return result == expected
 
     return LanguageOfNumbers(), examples, cases, same
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+fertility = check_arguments(fertility)
+evaluate_pipeline = check_arguments(evaluate_pipeline)
+sign_test = check_arguments(sign_test)
+serving_cost = check_arguments(serving_cost)

@@ -7,15 +7,36 @@ nothing to look up, so Python's own regular expressions cut there: the same word
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
-from tokenizers import Regex, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+
+__all__ = [
+    "GPT2_PATTERN",
+    "GPT4_PATTERN",
+    "bert_words",
+    "check_text",
+    "chunks",
+    "library_parts",
+    "pre_tokenize",
+    "split_pattern",
+    "split_special",
+]
 
 GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """GPT-2's words: English endings; letters, numbers or other signs, each with the blank before it;
 white space. Radford et al. 2019, `encoder.py`."""
+
+GPT4_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""GPT-4's words (tiktoken's cl100k_base), and LLaMA-3's: any sign may stand before letters, three
+digits are a word, line breaks keep together."""
 
 _GPT2_WORDS = pre_tokenizers.Split(Regex(GPT2_PATTERN), behavior="isolated")
 _SINGLE_DIGITS = pre_tokenizers.Digits(individual_digits=True)
@@ -51,6 +72,58 @@ _BERT_NORMALIZER = normalizers.BertNormalizer(
 _BERT_WORDS = pre_tokenizers.BertPreTokenizer()
 
 
+def check_text(text: str, name: str = "text") -> None:
+    """Refuse what is no text: something else than a str, or half of a surrogate pair in it, which
+    stands for no character.
+
+    Raises:
+        TypeError: it is not a str.
+        ValueError: it holds half of a surrogate pair.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str, got {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half, place = text[error.start], error.start
+        raise ValueError(f"{name} holds a lone surrogate, {half!r}, at place {place}") from None
+
+
+def split_pattern(pattern: str) -> dict[str, Any]:
+    """A pre-tokenizer, as a tokenizer.json has it, that cuts words with a pattern of its own.
+
+    Args:
+        pattern: in the language of Oniguruma, such as `GPT4_PATTERN`; what it does not match is a
+            word, too.
+    """
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
+    spell = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    steps = [split | {"invert": False}, spell | {"use_regex": False}]
+    return {"type": "Sequence", "pretokenizers": steps}
+
+
+def library_parts(
+    normalizer: Mapping[str, Any] | None, pre_tokenizer: Mapping[str, Any] | None
+) -> tuple[normalizers.Normalizer | None, pre_tokenizers.PreTokenizer | None]:
+    """The `tokenizers` library's own normalizer and pre-tokenizer, from their descriptions in a
+    tokenizer.json.
+
+    Raises:
+        ValueError: the library does not know what is described.
+    """
+    return _library_part("normalizer", normalizer), _library_part("pre_tokenizer", pre_tokenizer)
+
+
+def _library_part(name: str, described: Mapping[str, Any] | None) -> Any:
+    model = {"type": "BPE", "vocab": {}, "merges": []}
+    document: dict[str, Any] = {"version": "1.0", "added_tokens": [], "model": model}
+    document[name] = described
+    try:
+        return getattr(Tokenizer.from_str(json.dumps(document)), name)
+    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        raise ValueError(f"{name}: tokenizers does not know {described}: {error}") from None
+
+
 def pre_tokenize(text: str, split_digits: bool = False) -> list[str]:
     """Cut a text into words as GPT-2 does; joined, they are the text again.
 
@@ -60,6 +133,7 @@ def pre_tokenize(text: str, split_digits: bool = False) -> list[str]:
 
     Raises:
         TypeError: `text` is not a str.
+        ValueError: it holds half of a surrogate pair.
     """
     splitter = _DIGITS_THEN_WORDS if split_digits else _GPT2_WORDS
     words = []
@@ -79,9 +153,9 @@ def chunks(text: str, split_digits: bool = False) -> list[str]:
 
     Raises:
         TypeError: `text` is not a str.
+        ValueError: it holds half of a surrogate pair.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a str, got {type(text).__name__}")
+    check_text(text)
 
     return (_DIGITS_THEN_CHUNKS if split_digits else _GPT2_CHUNKS).findall(text)
 
@@ -92,9 +166,9 @@ def bert_words(text: str) -> list[str]:
 
     Raises:
         TypeError: `text` is not a str.
+        ValueError: it holds half of a surrogate pair.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a str, got {type(text).__name__}")
+    check_text(text)
 
     return [word for word, _ in _BERT_WORDS.pre_tokenize_str(_BERT_NORMALIZER.normalize_str(text))]
 
@@ -107,9 +181,9 @@ def split_special(text: str, special_tokens: Iterable[str]) -> list[str]:
 
     Raises:
         TypeError: `text` is not a str.
+        ValueError: it holds half of a surrogate pair.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a str, got {type(text).__name__}")
+    check_text(text)
 
     pattern = _any_of(tuple(special_tokens))
     return pattern.split(text) if pattern else [text]

@@ -10,7 +10,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from course_lib.arguments import check_arguments
 from course_lib.shapes import check_shapes
+
+__all__ = ["autocomplete_bigram", "chain_rule_log_prob", "greedy_next_token"]
 
 
 def autocomplete_bigram(text: str, word: str, k: int) -> list[tuple[str, float]]:
@@ -82,3 +85,8 @@ def chain_rule_log_prob(
     rows = torch.arange(len(ids))
     came = next_token_log_probs[rows, ids]  # [time]: of row t, the entry of the token that came
     return fsum(came.tolist())  # adds without rounding on the way
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+autocomplete_bigram = check_arguments(autocomplete_bigram)

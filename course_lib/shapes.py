@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
-import inspect
+import operator
 import typing
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
-from jaxtyping import AbstractArray, jaxtyped
+from jaxtyping import jaxtyped
 from torch import Tensor
 
-Function = TypeVar("Function", bound=Callable)
+from course_lib.arguments import by_name, check_arguments, is_array
+
+__all__ = ["broadcasts", "check_shapes", "check_sizes", "plain_ids"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def check_shapes(function: Function) -> Function:
@@ -19,13 +23,18 @@ def check_shapes(function: Function) -> Function:
 
     An axis name stands for one size throughout the signature, so that
     `q: Float[Tensor, "target d_k"], k: Float[Tensor, "source d_k"]` refuses queries and keys of
-    different width. Arguments that may be None, and annotations that are not tensors, pass.
+    different width. None passes where the annotation allows it. Arguments that are no tensors are
+    looked at as in `check_arguments`.
 
-    Raises (when the function is called):
-        TypeError: an argument is not a tensor, or has another kind of dtype than its annotation.
-        ValueError: an argument's shape does not fit its annotation or the arguments before it.
+    Raises:
+        TypeError: at a call, an argument is not a tensor, or has another kind of dtype than its
+            annotation.
+        ValueError: an argument's shape does not fit its annotation or the arguments before it, or
+            the function has no answer for a tensor that is empty or not finite, or for floats of
+            different precision.
     """
-    signature = inspect.signature(function)
+    arguments_of = by_name(function)
+    plain_checked = check_arguments(function)
 
     @functools.cache
     def hints() -> dict[str, Any]:
@@ -35,14 +44,20 @@ def check_shapes(function: Function) -> Function:
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        arguments = signature.bind(*args, **kwargs).arguments
+        arguments = arguments_of(args, kwargs)
         with jaxtyped("context"):
             for name, hint in hints().items():
                 if arguments.get(name) is not None:
                     _check(name, arguments[name], hint, arguments)
-        return function(*args, **kwargs)
+        try:
+            return plain_checked(**arguments)
+        except RuntimeError as error:
+            cause = _cause(arguments)
+            if cause:
+                raise ValueError(cause) from error
+            raise
 
-    return checked
+    return cast(Function, checked)
 
 
 def check_sizes(config: Any, *names: str) -> None:
@@ -66,6 +81,22 @@ def check_sizes(config: Any, *names: str) -> None:
         raise ValueError(f"n_heads must divide the width {config.width}, got {config.n_heads}")
 
 
+def plain_ids(ids: Any) -> Iterator[int]:
+    """Whole numbers one by one, be they in a list, a tensor, an array or any iterable.
+
+    Raises:
+        TypeError: they are something else.
+    """
+    ids = ids.tolist() if hasattr(ids, "tolist") else ids
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise TypeError(f"ids must be an iterable of whole numbers, got {ids!r}")
+    for id in ids:
+        try:
+            yield operator.index(id)
+        except TypeError:
+            raise TypeError(f"ids must be whole numbers, got {id!r}") from None
+
+
 def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
     """Whether a tensor of `shape` stretches to the shape `to`: axes are matched from the last one
     on, and each is missing, of size 1, or of the right size."""
@@ -76,8 +107,24 @@ def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
 def _array_in(annotation: Any) -> Any:
     """`Float[Tensor, "time"] | None` -> `Float[Tensor, "time"]`; None where there is no array."""
     for part in (annotation, *typing.get_args(annotation)):
-        if isinstance(part, type) and issubclass(part, AbstractArray):
+        if is_array(part):
             return part
+    return None
+
+
+def _cause(arguments: dict[str, Any]) -> str | None:
+    """What about these tensors may be why torch could not go on, if anything."""
+    tensors = {name: x for name, x in arguments.items() if isinstance(x, Tensor)}
+    for name, x in tensors.items():
+        if x.numel() == 0:
+            return f"{name} must not be empty, got the shape {list(x.shape)}"
+    floats = {name: x for name, x in tensors.items() if x.is_floating_point()}
+    if len({x.dtype for x in floats.values()}) > 1:
+        each = ", ".join(f"{name} {x.dtype}" for name, x in floats.items())
+        return f"tensors must have one precision, got {each}"
+    for name, x in floats.items():
+        if not x.isfinite().all():
+            return f"{name} must be finite, got NaN or an infinity"
     return None
 
 

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
-from itertools import chain, pairwise, repeat
+from itertools import pairwise
 from math import inf, isfinite
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
 from tokenizers import decoders
 from torch import Tensor
 
-from course_lib.pre_tokenization import bert_words, chunks, pre_tokenize, split_special
-from course_lib.tokenizer_json import (
-    BYTE_TO_CHAR,
-    read_tokenizer_json,
-    resolve_spelling,
-    write_tokenizer_json,
-)
+from course_lib.bpe_tokenizer import BPETokenizer as BPETokenizer
+from course_lib.pre_tokenization import bert_words, check_text, pre_tokenize, split_special
+from course_lib.shapes import plain_ids
+from course_lib.tokenizer_json import BYTE_TO_CHAR
+from course_lib.twins import twin_of
+
+__all__ = [
+    "PairTokenizer",
+    "WordPieceTokenizer",
+    "bpe_decode",
+    "bpe_encode",
+    "count_pairs",
+    "encode_pair_batch",
+    "learn_merges",
+    "merge_pair",
+    "prompt_cost",
+    "train_bpe",
+    "unigram_encode",
+    "wordpiece_encode",
+]
 
 # ---- byte pair encoding
 
@@ -43,7 +55,7 @@ def count_pairs(words: Mapping[tuple[int, ...], int]) -> dict[tuple[int, int], i
     if not isinstance(words, Mapping):
         raise TypeError(f"words must map words to counts, got {type(words).__name__}")
 
-    counts = {}
+    counts = {}  # type: ignore[var-annotated]
     for word, count in words.items():
         for pair in pairwise(word):
             counts[pair] = counts.get(pair, 0) + count
@@ -75,6 +87,33 @@ def merge_pair(ids: Sequence[int], pair: tuple[int, int], new_id: int) -> list[i
     return merged
 
 
+@twin_of("course_lib.tokenization.train_bpe")
+def learn_merges(
+    words: Mapping[tuple[int, ...], int], vocab: Mapping[int, bytes], vocab_size: int
+) -> dict[tuple[int, int], int]:
+    """Byte pair encoding as it is told: count all pairs, choose the most frequent, merge it; again.
+
+    `train_bpe` learns the same merges without counting everything anew each time.
+
+    Args:
+        words: the ids of each distinct word, and how often the word occurs.
+        vocab: the bytes of each id to begin with.
+        vocab_size: how many tokens to reach.
+
+    Returns:
+        The id each pair becomes, in the order of learning.
+    """
+    token_ids = {token: id for id, token in vocab.items()}
+    vocab, merge_ids = dict(vocab), {}
+    while len(vocab) < vocab_size and (counts := count_pairs(words)):
+        left, right = pair = min(counts, key=lambda pair: (-counts[pair], pair))
+        token = vocab[left] + vocab[right]
+        new_id = merge_ids[pair] = token_ids.setdefault(token, len(token_ids))
+        vocab[new_id] = token
+        words = {tuple(merge_pair(word, pair, new_id)): count for word, count in words.items()}
+    return merge_ids
+
+
 def train_bpe(text: str, vocab_size: int, special_tokens: Sequence[str] = ()) -> BPETokenizer:
     """Learn a byte-level BPE tokenizer: merge the most frequent pair, again and again.
 
@@ -94,8 +133,8 @@ def train_bpe(text: str, vocab_size: int, special_tokens: Sequence[str] = ()) ->
     Raises:
         TypeError: `text` is not a str, `vocab_size` not an int, or `special_tokens` not a sequence
             of str.
-        ValueError: `vocab_size` has no room for the special tokens and the 256 bytes, or a special
-            token is empty or given twice.
+        ValueError: `vocab_size` has no room for the special tokens and the 256 bytes, a special
+            token is empty or given twice, or a text holds half of a surrogate pair.
     """
     if not isinstance(text, str) or not isinstance(vocab_size, int):
         got = f"{type(text).__name__} and {type(vocab_size).__name__}"
@@ -104,6 +143,8 @@ def train_bpe(text: str, vocab_size: int, special_tokens: Sequence[str] = ()) ->
         raise TypeError(f"special_tokens must be a sequence of str, got {special_tokens!r}")
     if "" in special_tokens or len(set(special_tokens)) != len(special_tokens):
         raise ValueError(f"special_tokens must be distinct and not empty, got {special_tokens!r}")
+    for special in special_tokens:
+        check_text(special, "special_tokens")
 
     token_ids: dict[bytes, int] = {}
     single_bytes = [bytes([byte]) for byte in BYTE_TO_CHAR]  # in GPT-2's order
@@ -139,7 +180,7 @@ def train_bpe(text: str, vocab_size: int, special_tokens: Sequence[str] = ()) ->
         new_id = merge_ids[pair] = token_ids.setdefault(token, len(token_ids))
         vocab[new_id] = token
 
-        changes = Counter()
+        changes = Counter()  # type: ignore[var-annotated]
         for number in words_with.pop(pair):
             old, new = words[number], tuple(merge_pair(words[number], pair, new_id))
             words[number] = new
@@ -174,7 +215,7 @@ def bpe_encode(
     Raises:
         ValueError: `merge_ids` lacks a pair of `merge_ranks`.
     """
-    ids = list(ids)
+    ids = [int(id) for id in ids]
     while len(ids) > 1:
         pair = min(pairwise(ids), key=lambda pair: merge_ranks.get(pair, inf))
         if pair not in merge_ranks:
@@ -182,32 +223,6 @@ def bpe_encode(
         if pair not in merge_ids:
             raise ValueError(f"merge_ids must hold every pair of merge_ranks, but lacks {pair}")
         ids = merge_pair(ids, pair, merge_ids[pair])
-    return ids
-
-
-def bpe_encode_fast(
-    ids: Sequence[int],
-    merge_ranks: Mapping[tuple[int, int], int],
-    merge_ids: Mapping[tuple[int, int], int],
-) -> list[int]:
-    """What `bpe_encode` gives, sooner: after a merge, only the ranks beside it are looked up."""
-    ids, rank_of = list(ids), merge_ranks.get
-    ranks = list(map(rank_of, pairwise(ids), repeat(inf)))
-    while ranks and (rank := min(ranks)) != inf:
-        i = ranks.index(rank)
-        pair = ids[i], ids[i + 1]
-        if pair not in merge_ids:
-            raise ValueError(f"merge_ids must hold every pair of merge_ranks, but lacks {pair}")
-        if ranks.count(rank) > 1:  # merge all, and begin anew
-            ids = merge_pair(ids, pair, merge_ids[pair])
-            ranks = list(map(rank_of, pairwise(ids), repeat(inf)))
-            continue
-        ids[i] = merge_ids[pair]
-        del ids[i + 1], ranks[i]
-        if i > 0:
-            ranks[i - 1] = rank_of((ids[i - 1], ids[i]), inf)
-        if i < len(ranks):
-            ranks[i] = rank_of((ids[i], ids[i + 1]), inf)
     return ids
 
 
@@ -224,132 +239,6 @@ def bpe_decode(ids: Iterable[int], vocab: Mapping[int, bytes]) -> str:
     except KeyError as error:
         raise ValueError(f"ids must be in vocab, got {error.args[0]!r}") from None
     return joined.decode("utf-8", errors="replace")
-
-
-_CACHED_WORDS = 100_000
-
-
-class _Cache(dict[str, tuple[int, ...]]):
-    """The ids of chunks of text: a text repeats its chunks, so each is encoded once."""
-
-    def __init__(self, encode: Callable[[str], Iterable[int]]) -> None:
-        super().__init__()
-        self._encode = encode
-
-    def __missing__(self, chunk: str) -> tuple[int, ...]:
-        ids = tuple(self._encode(chunk))
-        if len(self) < _CACHED_WORDS:
-            self[chunk] = ids
-        return ids
-
-
-@dataclass(repr=False)
-class BPETokenizer:
-    """A byte-level BPE tokenizer with GPT-2's pre-tokenisation.
-
-    Attributes:
-        vocab: the bytes of each id, special tokens included.
-        merge_ranks: when each pair was learnt, 0 first.
-        merge_ids: the id each pair becomes.
-        special_tokens: texts that are always one token, and their ids.
-        split_digits: each digit is a word of its own, as in SmolLM2.
-    """
-
-    vocab: dict[int, bytes]
-    merge_ranks: dict[tuple[int, int], int]
-    merge_ids: dict[tuple[int, int], int]
-    special_tokens: dict[str, int] = field(default_factory=dict)
-    split_digits: bool = False
-
-    def __post_init__(self) -> None:
-        self._byte_ids = {token[0]: id for id, token in self.vocab.items() if len(token) == 1}
-        self._cache = _Cache(self._encode_chunk)
-
-    def __repr__(self) -> str:
-        return f"BPETokenizer({len(self.vocab)} tokens, special: {list(self.special_tokens)})"
-
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text. Special tokens written in it become their ids.
-
-        Raises:
-            TypeError: `text` is not a str.
-            ValueError: a byte of the text has no token (never so after `train_bpe`).
-        """
-        ids = []
-        for part in split_special(text, self.special_tokens):
-            if part in self.special_tokens:
-                ids.append(self.special_tokens[part])
-            else:
-                ids_of = self._cache.__getitem__
-                ids.extend(chain.from_iterable(map(ids_of, chunks(part, self.split_digits))))
-        return ids
-
-    def _encode_chunk(self, chunk: str) -> Iterator[int]:
-        words = [chunk] if chunk.isascii() else pre_tokenize(chunk, self.split_digits)
-        return chain.from_iterable(map(self._encode_word, words))
-
-    def _encode_word(self, word: str) -> list[int]:
-        try:
-            byte_ids = [self._byte_ids[byte] for byte in word.encode()]
-        except KeyError as error:
-            raise ValueError(f"text holds byte {error.args[0]}, which has no token") from None
-        return bpe_encode_fast(byte_ids, self.merge_ranks, self.merge_ids)
-
-    def encode_iterable(self, lines: Iterable[str]) -> Iterator[int]:
-        """The ids of a text too long for memory, one line after another, read as they are needed.
-
-        Each line is encoded by itself: no word spans two of them.
-        """
-        if isinstance(lines, str):
-            raise TypeError("lines must be an iterable of str, such as an open file, got a str")
-        return chain.from_iterable(map(self.encode, lines))
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of some ids, special tokens as they are written; see `bpe_decode`."""
-        return bpe_decode(ids, self.vocab)
-
-    @classmethod
-    def from_spelled(
-        cls,
-        tokens: Mapping[str, int],
-        merges: Iterable[tuple[str, str]],
-        special_tokens: Mapping[str, int],
-        split_digits: bool = False,
-    ) -> BPETokenizer:
-        """Build from tokens and merges spelled in GPT-2's characters, as files hold them.
-
-        Args:
-            tokens: "Ġthe" -> id; special tokens are among them, spelled as they are.
-            merges: ("Ġ", "t"), ..., in the order of learning.
-            special_tokens: which of the tokens are special.
-            split_digits: each digit is a word of its own.
-
-        Raises:
-            ValueError: a token has a character that stands for no byte, two tokens have the same
-                id, or a merge is not of tokens, or not into one.
-        """
-        vocab, merge_ids = resolve_spelling(tokens, merges, special_tokens)
-        merge_ranks = {pair: rank for rank, pair in enumerate(merge_ids)}
-        return cls(vocab, merge_ranks, merge_ids, dict(special_tokens), split_digits)
-
-    @classmethod
-    def load(cls, path: str | Path) -> BPETokenizer:
-        """Read a tokenizer.json, ours or one of the `tokenizers` library.
-
-        Raises:
-            OSError: there is no such file.
-            ValueError: it holds another kind of tokenizer.
-        """
-        return cls.from_spelled(*read_tokenizer_json(path))
-
-    def save(self, path: str | Path) -> None:
-        """Write a tokenizer.json, which `tokenizers.Tokenizer.from_file` reads too.
-
-        Raises:
-            ValueError: two tokens would be spelled the same in it.
-        """
-        merges = sorted(self.merge_ranks, key=self.merge_ranks.__getitem__)
-        write_tokenizer_json(path, self.vocab, merges, self.special_tokens, self.split_digits)
 
 
 # ---- WordPiece and Unigram
@@ -411,16 +300,17 @@ def unigram_encode(word: str, log_probs: Mapping[str, float]) -> list[str]:
     # better segmentation is the larger tuple. Fractions are exact, so that equal sums are equal
     # in whatever order they are added; floats are not.
     best = [None] * len(word) + [(Fraction(0), 0, 0)]
+    longest = len(word) if len(word) < 100 else max(map(len, log_probs), default=0)
     for start in reversed(range(len(word))):
-        for end in range(start + 1, len(word) + 1):
+        for end in range(start + 1, min(start + longest, len(word)) + 1):
             log_prob = log_probs.get(word[start:end], -inf)
             if not log_prob <= 0:
                 raise ValueError(f"log_probs must be at most 0, got {log_prob}")
             if log_prob == -inf or best[end] is None:
                 continue
-            rest_log_prob, rest_pieces, _ = best[end]
+            rest_log_prob, rest_pieces, _ = best[end]  # type: ignore[misc]
             candidate = (Fraction(log_prob) + rest_log_prob, rest_pieces - 1, end - start)
-            if best[start] is None or candidate > best[start]:
+            if best[start] is None or candidate > best[start]:  # type: ignore[operator]
                 best[start] = candidate
     if best[0] is None:
         raise ValueError(f"word {word!r} cannot be covered by the pieces of log_probs")
@@ -428,7 +318,7 @@ def unigram_encode(word: str, log_probs: Mapping[str, float]) -> list[str]:
     pieces = []
     start = 0
     while start < len(word):
-        length = best[start][2]
+        length = best[start][2]  # type: ignore[index]
         pieces.append(word[start : start + length])
         start += length
     return pieces
@@ -486,23 +376,30 @@ class WordPieceTokenizer:
         """The ids of a text; [CLS] and [SEP] are not added."""
         return [self.vocab[token] for token in self.tokenize(text)]
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = False) -> str:
         """Readable text, lower case and with blanks as usual in English: the original is lost.
 
+        Args:
+            ids: a list, a tensor, an array or any iterable of whole numbers.
+            skip_special_tokens: leave [CLS], [SEP] and the like out.
+
         Raises:
+            TypeError: `ids` are no whole numbers.
             ValueError: an id is not in the vocabulary.
         """
-        ids = list(ids)
-        for id in ids:
+        tokens = []
+        for id in plain_ids(ids):
             if not 0 <= id < len(self._tokens):
                 raise ValueError(f"ids must lie in 0 ... {len(self._tokens) - 1}, got {id}")
-        tokens = [self._tokens[id] for id in ids]
+            if not (skip_special_tokens and self._tokens[id] in self._special_tokens):
+                tokens.append(self._tokens[id])
         return decoders.WordPiece(prefix="##", cleanup=True).decode(tokens)
 
 
 # ---- what a model eats, and what it costs
 
 
+@runtime_checkable
 class PairTokenizer(Protocol):
     """What `encode_pair_batch` needs: a tokenizer that adds no special tokens itself."""
 
@@ -583,7 +480,7 @@ def prompt_cost(n_input: int, n_output: int, input_price: float, output_price: f
             raise TypeError(f"{name} must be an int, got {type(value).__name__}")
         if value < 0:
             raise ValueError(f"{name} must not be negative, got {value}")
-    for name, value in {"input_price": input_price, "output_price": output_price}.items():
+    for name, value in {"input_price": input_price, "output_price": output_price}.items():  # type: ignore[assignment]
         if not isfinite(value) or value < 0:
             raise ValueError(f"{name} must be finite and not negative, got {value}")
 

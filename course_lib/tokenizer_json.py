@@ -9,8 +9,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from course_lib.added_tokens import AddedToken
+from course_lib.pre_tokenization import GPT2_PATTERN, check_text, library_parts
+
+__all__ = [
+    "BYTE_TO_CHAR",
+    "CHAR_TO_BYTE",
+    "parts_of",
+    "read_tokenizer_json",
+    "resolve_spelling",
+    "spell",
+    "unspell",
+    "write_tokenizer_json",
+]
 
 
 def _byte_to_char() -> dict[int, str]:
@@ -50,20 +65,25 @@ def resolve_spelling(
 
     Raises:
         ValueError: a token has a character that stands for no byte, two tokens have the same id,
-            or a merge is not of tokens, or not into one.
+            an id is no whole number, or a merge is not of tokens, or not into one.
     """
+    if not all(type(id) is int and id >= 0 for id in tokens.values()):
+        wrong = next(item for item in tokens.items() if type(item[1]) is not int or item[1] < 0)
+        raise ValueError(f"tokens must have whole numbers as ids, got {wrong}")
     vocab = {
         id: token.encode() if token in special_tokens else unspell(token)
         for token, id in tokens.items()
     }
     if len(vocab) != len(tokens):
         raise ValueError(f"tokens must have distinct ids, got {len(vocab)} for {len(tokens)}")
-    merge_ids = {}
+    merge_ids: dict[tuple[int, int], int] = {}
     for left, right in merges:
         for token in (left, right, left + right):
             if token not in tokens:
                 raise ValueError(f"merges: {left!r} + {right!r} needs {token!r}, which is no token")
-        merge_ids[tokens[left], tokens[right]] = tokens[left + right]
+        pair = tokens[left], tokens[right]
+        merge_ids.pop(pair, None)  # of a pair that comes twice, the last place counts
+        merge_ids[pair] = tokens[left + right]
     return vocab, merge_ids
 
 
@@ -74,108 +94,170 @@ _BYTE_LEVEL = {
     "use_regex": True,
 }
 _DIGITS = {"type": "Digits", "individual_digits": True}
+_GPT2_SPLITS = [  # the same words, written in two ways
+    {"type": "Split", "pattern": {"Regex": GPT2_PATTERN}, "behavior": behavior, "invert": invert}
+    for behavior, invert in (("Isolated", False), ("Removed", True))
+]
 
 
-def write_tokenizer_json(
-    path: str | Path,
-    vocab: Mapping[int, bytes],
-    merges: Iterable[tuple[int, int]],
-    special_tokens: Mapping[str, int],
-    split_digits: bool,
-) -> None:
-    """Write a file that `tokenizers.Tokenizer.from_file` reads. Merges come in their order.
+def write_tokenizer_json(path: str | Path, attributes: Mapping[str, Any]) -> None:
+    """Write a file that `tokenizers.Tokenizer.from_file` reads.
+
+    Args:
+        path: where to.
+        attributes: those of a `BPETokenizer`, as `read_tokenizer_json` gives them.
 
     Raises:
         ValueError: two tokens would be spelled the same.
     """
-    spelled = {id: spell(token) for id, token in vocab.items()}
-    spelled |= {id: token for token, id in special_tokens.items()}
-    tokens = {token: id for id, token in sorted(spelled.items())}
-    if len(tokens) != len(spelled):
+    added = {token: AddedToken(id) for token, id in attributes["special_tokens"].items()}
+    added |= attributes["added_tokens"]
+    spelled = {id: spell(token) for id, token in attributes["vocab"].items()}
+    spelled |= {token.id: content for content, token in added.items()}
+    if len(set(spelled.values())) != len(spelled):
         twice = [token for token, n in Counter(spelled.values()).items() if n > 1]
         raise ValueError(f"these tokens cannot be told apart in a tokenizer.json: {twice}")
 
+    beside = {token.id for token in added.values() if not token.in_vocab}
+    merges = sorted(attributes["merge_ranks"], key=attributes["merge_ranks"].__getitem__)
     splitter = {"type": "Sequence", "pretokenizers": [_DIGITS, _BYTE_LEVEL]}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     document = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": id, "content": token, **flags, "special": True}
-            for token, id in special_tokens.items()
+            {"content": content} | {k: v for k, v in asdict(token).items() if k != "in_vocab"}
+            for content, token in sorted(added.items(), key=lambda item: item[1].id)
         ],
-        "normalizer": None,
-        "pre_tokenizer": splitter if split_digits else _BYTE_LEVEL,
+        "normalizer": attributes["normalizer"],
+        "pre_tokenizer": attributes["pre_tokenizer"]
+        or (splitter if attributes["split_digits"] else _BYTE_LEVEL),
         "post_processor": None,
         "decoder": _BYTE_LEVEL,
         "model": {
             "type": "BPE",
             "dropout": None,
-            "unk_token": None,
+            "unk_token": None if attributes["unk_id"] is None else spelled[attributes["unk_id"]],
             "continuing_subword_prefix": None,
             "end_of_word_suffix": None,
-            "fuse_unk": False,
+            "fuse_unk": attributes["fuse_unk"],
             "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": tokens,
+            "ignore_merges": attributes["ignore_merges"],
+            "vocab": {token: id for id, token in sorted(spelled.items()) if id not in beside},
             "merges": [(spelled[left], spelled[right]) for left, right in merges],
         },
     }
     Path(path).write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def read_tokenizer_json(
-    path: str | Path,
-) -> tuple[dict[str, int], list[tuple[str, str]], dict[str, int], bool]:
-    """Read a byte-level BPE model with GPT-2's pre-tokenisation.
+def read_tokenizer_json(path: str | Path) -> dict[str, Any]:
+    """Read a byte-level BPE tokenizer.
 
-    Returns:
-        Tokens and their ids, merges (both spelled), special tokens and their ids, and whether
-        each digit is a word of its own.
+    Whatever the `tokenizers` library does to a text and its words before the model sees them, it
+    does here too, as long as the words come out in bytes. Of the model itself, what would give
+    other ids is refused by name: dropout, affixes of words, fallback to bytes, another decoder.
 
     What the file says about truncation, padding and post-processing is left aside: it changes
     what is put around the ids of a text, not the ids.
 
+    Returns:
+        The attributes of a `BPETokenizer`.
+
     Raises:
         OSError: there is no such file.
-        ValueError: it is not a tokenizer.json, or asks for something else (another model, a
-            normalizer, another pre-tokenizer).
+        ValueError: it is not a tokenizer.json, or asks for something else.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    content = Path(path).read_bytes()
     try:
-        return _parse(json.loads(text))
+        return _parse(json.loads(content))
     except ValueError as error:
         raise ValueError(f"{path} holds no byte-level BPE tokenizer: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not shaped like a tokenizer.json: {error!r}") from error
 
 
-def _parse(
-    document: dict[str, Any],
-) -> tuple[dict[str, int], list[tuple[str, str]], dict[str, int], bool]:
-    model, added_tokens = document["model"], document.get("added_tokens") or []
+def _parse(document: dict[str, Any]) -> dict[str, Any]:
+    model, decoder = document["model"], document.get("decoder")
     _expect("model type", model.get("type", "BPE"), "BPE")  # GPT-2's own file names none
-    _expect("normalizer", document.get("normalizer"), None)
-    for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges"):
+    for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         _expect(option, model.get(option) or None, None)
-    for token in added_tokens:
-        for option in ("single_word", "lstrip", "rstrip"):
-            _expect(f"{option} of {token['content']!r}", token.get(option, False), False)
+    if decoder is not None:
+        _expect("decoder", decoder["type"], "ByteLevel")
 
-    splitter = document.get("pre_tokenizer") or {}
-    steps = splitter["pretokenizers"] if splitter.get("type") == "Sequence" else [splitter]
-    split_digits = len(steps) == 2
-    if split_digits:
-        _expect("first pre-tokenizer", steps[0], _DIGITS)
-    byte_level = {"use_regex": True} | steps[-1] | {"trim_offsets": True}
-    _expect("pre-tokenizer", byte_level if len(steps) <= 2 else splitter, _BYTE_LEVEL)
-
+    added = _added_tokens(document.get("added_tokens") or [], model["vocab"])
+    as_written = {token for token in added if not CHAR_TO_BYTE.keys() >= set(token)}
     # older files join the two halves of a merge with a blank
     merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-    special_tokens = {token["content"]: token["id"] for token in added_tokens}
-    tokens = model["vocab"] | special_tokens
-    return tokens, [(left, right) for left, right in merges], special_tokens, split_digits
+    pairs = [(left, right) for left, right in merges]
+    vocab, merge_ids = resolve_spelling(model["vocab"], pairs, as_written)
+    for content, token in added.items():
+        if not token.in_vocab:
+            if token.id in vocab:
+                raise ValueError(f"added token {content!r} has the id {token.id} of another token")
+            vocab[token.id] = content.encode()
+    if model.get("byte_fallback"):
+        lacking = set(BYTE_TO_CHAR.values()) - model["vocab"].keys()
+        _expect("byte_fallback, where bytes have no token,", bool(lacking), False)
+
+    pre_tokenizer, split_digits = _words(document.get("pre_tokenizer"))
+    normalizer = document.get("normalizer")
+    library_parts(normalizer, pre_tokenizer)
+    if normalizer and "ByteLevel" in [part["type"] for part in parts_of(normalizer, "normalizers")]:
+        raise ValueError("a normalizer 'ByteLevel' is not known here")
+    return {
+        "vocab": vocab,
+        "merge_ranks": {pair: rank for rank, pair in enumerate(merge_ids)},
+        "merge_ids": merge_ids,
+        "special_tokens": {content: token.id for content, token in added.items() if token.special},
+        "split_digits": split_digits,
+        "added_tokens": {
+            content: token for content, token in added.items() if token != AddedToken(token.id)
+        },
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+        "unk_id": model["vocab"].get(model.get("unk_token")),
+        "fuse_unk": bool(model.get("fuse_unk")),
+        "ignore_merges": bool(model.get("ignore_merges")),
+    }
+
+
+def _added_tokens(entries: Iterable[dict[str, Any]], vocab: Mapping[str, int]) -> dict[str, Any]:
+    added: dict[str, AddedToken] = {}
+    options = ("normalized", "lstrip", "rstrip", "single_word")
+    for entry in entries:
+        content, id, special = entry["content"], entry["id"], bool(entry.get("special", False))
+        check_text(content, "added token")
+        if type(id) is not int or vocab.get(content, id) != id:
+            own = vocab.get(content)
+            raise ValueError(f"added token {content!r} has the id {id!r}, in the vocabulary {own}")
+        flags = {"normalized": not special} | {o: bool(entry[o]) for o in options if o in entry}
+        added[content] = AddedToken(id, special, **flags, in_vocab=content in vocab)
+    if len({token.id for token in added.values()}) != len(added):
+        raise ValueError("added tokens must have distinct ids")
+    return added
+
+
+def _words(described: dict[str, Any] | None) -> tuple[dict[str, Any] | None, bool]:
+    """The pre-tokenizer, None if it cuts GPT-2's words, and whether each digit is one."""
+    parts = parts_of(described or {"type": None}, "pretokenizers")
+    spellers = [part for part in parts if part["type"] == "ByteLevel"]
+    if len(spellers) != 1:
+        raise ValueError(f"expected one pre-tokenizer 'ByteLevel', got {described!r}")
+    split_digits = parts[0] == _DIGITS
+    *split, last = parts[split_digits:]
+    last = {"use_regex": True} | last | {"trim_offsets": True}
+    if split == [] and last == _BYTE_LEVEL:
+        return None, split_digits
+    if len(split) == 1 and split[0] in _GPT2_SPLITS and last == _BYTE_LEVEL | {"use_regex": False}:
+        return None, split_digits
+    return described, False
+
+
+def parts_of(described: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The steps of a normalizer or pre-tokenizer, sequences within sequences in a row."""
+    if described["type"] != "Sequence":
+        return [described]
+    return [part for step in described[key] for part in parts_of(step, key)]
 
 
 def _expect(what: str, value: Any, wanted: Any) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,17 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from course_lib.arguments import check_arguments
 from course_lib.shapes import check_shapes
+
+__all__ = [
+    "adamw",
+    "load_checkpoint",
+    "sample_windows",
+    "save_checkpoint",
+    "train",
+    "warmup_cosine",
+]
 
 
 @check_shapes
@@ -73,9 +83,32 @@ def warmup_cosine(step: int, warmup: int, total: int, peak: float, floor: float)
     return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
 
 
+@check_arguments
+def adamw(model: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
+    """AdamW for what is to be trained, which decays matrices only (Loshchilov and Hutter 2019).
+
+    Biases and the scales of norms are few, and where they should be is not near 0.
+
+    Raises:
+        ValueError: no parameter is to be trained, or a number is negative.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("model must have a parameter that requires a gradient, got none")
+    for name, value in {"learning_rate": learning_rate, "weight_decay": weight_decay}.items():
+        if value < 0:
+            raise ValueError(f"{name} must not be negative, got {value}")
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2]},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
+
+
+@check_arguments
 def train(
     model: nn.Module,
-    next_loss: Callable[[torch.Generator], Float[Tensor, ""]],
+    next_loss: Callable[[torch.Generator], Float[Tensor, ""] | tuple[Float[Tensor, ""], float]],
     *,
     steps: int,
     generator: torch.Generator,
@@ -98,15 +131,17 @@ def train(
 
     Args:
         model: what learns.
-        next_loss: draws a batch with the generator it is given, and returns the mean loss on it.
+        next_loss: draws a batch with the generator it is given, and returns the mean loss on it;
+            or this and its weight, such as the number of labelled tokens.
         steps: number of updates, in all.
         generator: the only source of chance.
         learning_rate: the peak.
         warmup, floor: as in `warmup_cosine`; a floor as high as the peak keeps it constant.
         weight_decay: of matrices; biases and norms have none (Loshchilov and Hutter 2019).
         clip: gradients together are never longer than this (Pascanu et al. 2013); inf = no limit.
-        accumulate: batches a step. Their gradients are averaged, so that a large batch fits in the
-            memory of a small one: equal when all batches have equally many labelled tokens.
+        accumulate: batches a step. Their gradients are averaged, by their weights, so that a large
+            batch fits in the memory of a small one: equal when the weights say how many labelled
+            tokens each has.
         checkpoint: a folder that keeps how far the training came. If it is there, the training
             goes on from it, as if it had never stopped; a finished one is only read.
         checkpoint_every: steps from one save to the next; a tenth of all if not given.
@@ -131,39 +166,38 @@ def train(
     }.items():
         if number < 1:
             raise ValueError(f"{name} must be at least 1, got {number}")
-    for name, number in {"learning_rate": learning_rate, "clip": clip}.items():
-        if not number > 0:
-            raise ValueError(f"{name} must be above 0, got {number}")
+    for name, value in {"learning_rate": learning_rate, "clip": clip}.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}")
     if not 0 <= warmup <= steps:
         raise ValueError(f"warmup must lie in 0 ... steps = {steps}, got {warmup}")
 
     parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError("model must have a parameter that requires a gradient, got none")
-    matrices = [p for p in parameters if p.ndim >= 2]
-    vectors = [p for p in parameters if p.ndim < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors}],
-        lr=learning_rate,
-        weight_decay=0.0,
-    )
+    optimizer = adamw(model, learning_rate, weight_decay)
 
     settings = {"steps": steps, "learning_rate": learning_rate, "warmup": warmup, "floor": floor}
     settings |= {"weight_decay": weight_decay, "clip": clip, "accumulate": accumulate}
     history: list[dict[str, float]] = []
     if checkpoint is not None:
-        history = _resume(Path(checkpoint), settings, model, optimizer, generator)
+        history = load_checkpoint(checkpoint, model, optimizer, generator, settings)
 
     for step in _with_bar(range(len(history) + 1, steps + 1), steps, description, progress):
         rate = warmup_cosine(step, warmup, steps, learning_rate, floor)
         for group in optimizer.param_groups:
             group["lr"] = rate
 
-        mean_loss = 0.0
+        summed, total = 0.0, 0.0
         for _ in range(accumulate):
-            loss = next_loss(generator) / accumulate
+            drawn = next_loss(generator)
+            loss, weight = drawn if isinstance(drawn, tuple) else (drawn, 1.0)
+            loss = loss * weight
             loss.backward()  # gradients add up
-            mean_loss += loss.item()
+            summed, total = summed + loss.item(), total + weight
+        total = total or 1.0  # nothing was labelled, so the loss is 0
+        mean_loss = summed / total
+        for parameter in parameters if total != 1 else ():
+            if parameter.grad is not None:
+                parameter.grad /= total
         if not math.isfinite(mean_loss):
             raise FloatingPointError(f"the loss of step {step} is {mean_loss}")
         nn.utils.clip_grad_norm_(parameters, clip)
@@ -172,7 +206,7 @@ def train(
 
         history.append({"step": step, "loss": mean_loss, "learning_rate": rate})
         if checkpoint is not None and (step % every == 0 or step == steps):
-            _save(Path(checkpoint), settings, model, optimizer, generator, history)
+            save_checkpoint(checkpoint, model, optimizer, generator, history, settings)
         if on_step is not None:
             on_step(step, model)
     return history
@@ -191,16 +225,26 @@ def _with_bar(steps: range, total: int, description: str, progress: bool) -> Any
 # file replaces its predecessor in one move, so that an interruption never leaves half of one.
 
 
-def _save(
-    folder: Path,
-    settings: dict[str, float],
+@check_arguments
+def save_checkpoint(
+    folder: str | Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     history: list[dict[str, float]],
+    settings: Mapping[str, float] | None = None,
 ) -> None:
+    """Keep how far a training came, as `train` does: all that it needs to go on.
+
+    Args:
+        folder: made if it is not there; what it holds is replaced, never left in halves.
+        model, optimizer, generator: what changes while it trains.
+        history: a row a step so far.
+        settings: what must be the same when it goes on.
+    """
     from safetensors.torch import save_file
 
+    folder, settings = Path(folder), settings or {}
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
@@ -210,7 +254,7 @@ def _save(
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    metadata = {"step": str(len(history)), "settings": json.dumps(settings)}
+    metadata = {"step": str(len(history)), "settings": json.dumps(dict(settings))}
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "history.json.new").write_text(json.dumps(history), encoding="utf-8")
@@ -219,30 +263,40 @@ def _save(
     os.replace(folder / "state.safetensors.new", folder / "state.safetensors")
 
 
-def _resume(
-    folder: Path,
-    settings: dict[str, float],
+@check_arguments
+def load_checkpoint(
+    folder: str | Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
+    settings: Mapping[str, float] | None = None,
 ) -> list[dict[str, float]]:
-    """Put everything back as it was saved; returns the history up to there, empty without one."""
+    """Put everything back, in place, as `save_checkpoint` left it.
+
+    Returns:
+        The history up to there; an empty one if there is no checkpoint.
+
+    Raises:
+        ValueError: the checkpoint is damaged, or of another model or other settings.
+    """
     from safetensors import SafetensorError, safe_open
 
+    folder, settings = Path(folder), settings or {}
     if not (folder / "state.safetensors").exists():
         return []
     try:
         with safe_open(folder / "state.safetensors", framework="pt") as file:
             metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     except SafetensorError as error:
         raise ValueError(f"checkpoint {folder} holds a file that is damaged: {error}") from error
     saved = json.loads(metadata["settings"])
-    if saved != settings:
+    if saved != dict(settings):
         others = {name: value for name, value in saved.items() if settings.get(name) != value}
         raise ValueError(f"checkpoint {folder} is of another training, with {others}")
 
-    weights, state = {}, {}
+    weights: dict[str, Tensor] = {}
+    state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         owner, _, rest = name.partition(".")
         if owner == "model":
@@ -258,3 +312,8 @@ def _resume(
     generator.set_state(tensors["generator"])
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     return history[: int(metadata["step"])]
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+warmup_cosine = check_arguments(warmup_cosine)

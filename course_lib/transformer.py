@@ -4,14 +4,27 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from course_lib.arguments import check_arguments
 from course_lib.attention import MultiHeadAttention
+from course_lib.precision import in_float32
 from course_lib.shapes import check_shapes
+
+__all__ = [
+    "CountableConfig",
+    "TransformerBlock",
+    "count_parameters",
+    "gelu_feed_forward",
+    "layer_norm",
+    "lstm_step",
+    "rms_norm",
+    "swiglu",
+]
 
 
 @check_shapes
@@ -55,6 +68,10 @@ def rms_norm(
 
     mean_square = x.square().mean(-1, keepdim=True)  # [..., 1]
     return x / (mean_square + eps).sqrt() * weight
+
+
+layer_norm = in_float32(layer_norm)  # where 300 squared is no float16 any more
+rms_norm = in_float32(rms_norm)
 
 
 @check_shapes
@@ -197,16 +214,24 @@ def lstm_step(
     return h, c
 
 
+@runtime_checkable
 class CountableConfig(Protocol):
     """The sizes `count_parameters` reads; the configs of the architectures have them."""
 
-    vocab_size: int
-    max_length: int
-    width: int
-    n_layers: int
-    n_heads: int
-    ffn_width: int
-    tied: bool
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def max_length(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def n_heads(self) -> int: ...
+    @property
+    def ffn_width(self) -> int: ...
+    @property
+    def tied(self) -> bool: ...
 
 
 def count_parameters(config: CountableConfig) -> dict[str, int]:
@@ -245,3 +270,8 @@ def count_parameters(config: CountableConfig) -> dict[str, int]:
     total = sum(parts.values())
     tables = parts["token_embedding"] + parts["position_embedding"]
     return {**parts, "total": total, "non_embedding": total - tables}
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+count_parameters = check_arguments(count_parameters)

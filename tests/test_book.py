@@ -19,7 +19,9 @@ filelock = pytest.importorskip("filelock")
 
 NAMES = notebook_names()
 GUIDES = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
-TOOLS = {"__main__", "authoring", "cli", "doctor", "experiments", "grading", "notebooks", "plots"}
+# What makes the course, and is not meant to be imported by others.
+TOOLS = {"__main__", "authoring", "cli", "doctor", "exercises", "experiments", "grading"}
+TOOLS |= {"notebooks", "outline", "plots", "release", "syllabus", "workspace"}
 MODULES = sorted({module.name for module in pkgutil.iter_modules(course_lib.__path__)} - TOOLS)
 
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from course_lib.attention import causal_mask, record_attention
 from course_lib.decoder import (
+    DecoderBlock,
     DecoderConfig,
     DecoderLM,
     decode_step,
@@ -81,9 +82,22 @@ def test_default_model_is_a_stack_of_transformer_blocks():
     torch.testing.assert_close(model(ids), expected, rtol=1e-4, atol=1e-4)
 
 
+@every_kind
+def test_a_block_builds_no_part_to_throw_it_away(config, monkeypatch):
+    built, build = [], torch.nn.Module.__init__
+
+    def counted(module, *args, **kwargs):
+        built.append(module)
+        build(module, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.Module, "__init__", counted)
+    block = DecoderBlock(config)
+    assert {id(part) for part in built} == {id(part) for part in block.modules()}
+
+
 def test_equals_gpt2_of_transformers():
-    reference = GPT2LMHeadModel(
-        GPT2Config(
+    reference = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
             vocab_size=GPT.vocab_size,
             n_positions=GPT.max_length,
             n_embd=GPT.width,
@@ -122,8 +136,8 @@ def test_equals_gpt2_of_transformers():
 
 
 def test_equals_llama_of_transformers():
-    reference = LlamaForCausalLM(
-        LlamaConfig(
+    reference = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
             vocab_size=LLAMA.vocab_size,
             hidden_size=LLAMA.width,
             intermediate_size=LLAMA.ffn_width,

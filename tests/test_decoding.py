@@ -146,7 +146,7 @@ def test_what_all_filters_promise(name, shape, dtype):
     st.integers(1, 14),
     st.sampled_from([0.0, 0.1, 0.5, 0.75, 0.9, 1.0]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_filters_keep_the_right_set(values, k, p):
     logits = torch.tensor(values, dtype=torch.float64) / 8  # ties are frequent
     order = sorted(range(len(values)), key=lambda id: (-values[id], id))
@@ -412,7 +412,7 @@ BYTES = {id: bytes([id]) for id in range(256)} | {300: "nÃ©".encode(), 301: "ðŸ™
 @given(
     st.lists(st.sampled_from(sorted(BYTES)), max_size=30) | st.text().map(lambda t: [*t.encode()])
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_pieces_of_text_make_the_text(ids):
     pieces = list(stream_text(iter(ids), BYTES))
     assert "".join(pieces) == bpe_decode(ids, BYTES)

@@ -76,7 +76,6 @@ def test_sinusoids_follow_the_formula() -> None:
     assert inspect.signature(sinusoidal_positions).parameters["base"].default == 10_000.0
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(1, 20).map(lambda half: 2 * half))
 def test_a_shift_is_one_rotation_for_all_positions(shift, width) -> None:
     """PE[p + shift] is a linear function of PE[p], the same for every p (Vaswani 2017, 3.5)."""
@@ -87,7 +86,7 @@ def test_a_shift_is_one_rotation_for_all_positions(shift, width) -> None:
 
 
 def test_a_longer_table_only_goes_on() -> None:
-    assert torch.equal(sinusoidal_positions(100, 6)[:10], sinusoidal_positions(10, 6))
+    torch.testing.assert_close(sinusoidal_positions(100, 6)[:10], sinusoidal_positions(10, 6))
     assert sinusoidal_positions(0, 6).shape == (0, 6)
 
 
@@ -106,7 +105,7 @@ def test_sinusoids_stay_exact_far_out() -> None:
         ((-1, 4), ValueError, "length"),
         ((4, 4, 0.0), ValueError, "base"),
         ((4.0, 4), TypeError, "length"),
-        ((4, 4.0), TypeError, "length and width"),
+        ((4, 4.0), TypeError, "width"),
     ],
 )
 def test_sinusoids_door(arguments, error, name) -> None:
@@ -164,7 +163,7 @@ def bad_input_embeddings():
     yield (ids, table, table, ids, two[:, :7]), ValueError, "segment_table must"
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), bad_input_embeddings())
+@pytest.mark.parametrize(("arguments", "error", "message"), list(bad_input_embeddings()))
 def test_input_embeddings_door(arguments, error, message) -> None:
     with pytest.raises(error, match=f"^{message}"):
         input_embeddings(*arguments)
@@ -173,7 +172,7 @@ def test_input_embeddings_door(arguments, error, message) -> None:
 # neighbours and analogies
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(1, 12))
 def test_neighbours_are_the_highest_cosines(seed, k) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -191,7 +190,8 @@ def test_neighbours_are_the_highest_cosines(seed, k) -> None:
 def test_neighbours_find_themselves_and_break_ties_by_row() -> None:
     table = torch.tensor([[0.0, 1.0], [2.0, 0.0], [1.0, 0.0], [0.0, 0.0], [-1.0, 0.0]])
     assert nearest_neighbours(table[2], table, 5).tolist() == [1, 2, 0, 3, 4]
-    assert nearest_neighbours(torch.ones(3), torch.ones(40, 3), 40).tolist() == list(range(40))
+    same = torch.tensor([0.0, 1.0, 0.0])  # length 1: no processor rounds
+    assert nearest_neighbours(same, same.expand(40, 3), 40).tolist() == list(range(40))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -218,7 +218,7 @@ def test_neighbours_door(query, table, k, error, name) -> None:
         nearest_neighbours(query, table, k)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(4, 8))
 def test_analogy_is_the_best_row_outside_the_three(seed, vocab) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -357,7 +357,7 @@ def test_rope_turns_the_pair_of_halves() -> None:
     torch.testing.assert_close(apply_rope(x, torch.tensor([5])), expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(-200, 200))
 def test_rope_scores_depend_on_the_distance_alone(here, there, shift) -> None:
     generator = torch.Generator().manual_seed(here)
@@ -370,7 +370,7 @@ def test_rope_scores_depend_on_the_distance_alone(here, there, shift) -> None:
     torch.testing.assert_close(score(here, there), score(here + shift, there + shift))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=6))
 def test_rope_keeps_lengths_and_undoes_itself(positions) -> None:
     positions = torch.tensor(positions)

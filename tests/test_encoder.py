@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import BertConfig, BertModel
+import transformers
 
 from course_lib.encoder import Encoder, EncoderConfig, MaskedLM, mean_pool
 from course_lib.transformer import count_parameters
@@ -28,8 +28,8 @@ def random_ids(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_equals_bert_of_transformers():
-    reference = BertModel(
-        BertConfig(
+    reference = transformers.BertModel(
+        transformers.BertConfig(
             vocab_size=CONFIG.vocab_size,
             hidden_size=CONFIG.width,
             num_hidden_layers=CONFIG.n_layers,

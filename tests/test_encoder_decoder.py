@@ -94,6 +94,18 @@ def test_block_without_a_look_at_the_context_is_a_transformer_block() -> None:
     )
 
 
+def test_block_builds_no_part_to_throw_it_away(monkeypatch) -> None:
+    built, build = [], nn.Module.__init__
+
+    def counted(module, *args, **kwargs):
+        built.append(module)
+        build(module, *args, **kwargs)
+
+    monkeypatch.setattr(nn.Module, "__init__", counted)
+    block = CrossAttentionBlock(24, 4, 40)
+    assert {id(part) for part in built} == {id(part) for part in block.modules()}
+
+
 # ------------------------------------------------------------------ who sees whom
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from course_lib.encoder import Encoder, EncoderConfig, mean_pool
@@ -13,7 +15,9 @@ from course_lib.finetuning import (
     TokenClassifier,
     add_lora,
     fine_tune,
+    load_lora,
     merge_lora,
+    save_lora,
     trainable_parameters,
 )
 
@@ -180,3 +184,48 @@ def test_inputs_and_labels_of_different_length():
         fine_tune(
             model, texts(), torch.zeros(5).long(), steps=1, generator=seeded(), learning_rate=1.0
         )
+
+
+def with_lora(seed, rank=2):
+    model = SequenceClassifier(Encoder(CONFIG, seeded()), 2, seeded())
+    add_lora(model, rank, 4.0, generator=seeded(seed))
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, LoRALinear):
+                layer.B.normal_(generator=seeded(seed))
+    return model.eval()
+
+
+def test_lora_alone_is_saved_and_loaded(tmp_path):
+    model, path = with_lora(1), tmp_path / "lora.safetensors"
+    save_lora(model, path)
+    with safe_open(path, framework="pt") as file:
+        saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    adapted = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert saved.keys() == adapted.keys()
+    assert all(torch.equal(saved[name], adapted[name]) for name in saved)
+
+    plain = SequenceClassifier(Encoder(CONFIG, seeded()), 2, seeded()).eval()
+    for fresh in (plain, with_lora(2, rank=3)):
+        random_before = torch.get_rng_state()
+        load_lora(fresh, path)
+        assert torch.equal(torch.get_rng_state(), random_before)
+        assert torch.equal(fresh(*texts()), model(*texts()))
+        assert trainable_parameters(fresh) == trainable_parameters(model)
+
+
+def test_lora_that_does_not_fit_leaves_the_model_as_it_was(tmp_path):
+    model, path = with_lora(1), tmp_path / "lora.safetensors"
+    save_lora(model, path)
+    narrow = Encoder(replace(CONFIG, width=CONFIG.width // 2), seeded())
+    other = SequenceClassifier(narrow, 2, seeded())
+    with pytest.raises(ValueError, match="^path holds the LoRA of another model"):
+        load_lora(other, path)
+    assert trainable_parameters(other) == sum(p.numel() for p in other.parameters())
+    (tmp_path / "text").write_text("no tensors")
+    with pytest.raises(ValueError, match="^path must lead to a file of save_lora"):
+        load_lora(model, tmp_path / "text")
+    with pytest.raises(FileNotFoundError):
+        load_lora(model, tmp_path / "none")
+    with pytest.raises(ValueError, match="^model must hold a LoRALinear"):
+        save_lora(other, path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 
 import jinja2
@@ -7,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from torch.nn import functional as F
 
 from course_lib import in_context
@@ -197,6 +199,7 @@ class Copier:
         return logits
 
 
+@pytest.mark.duck_typed
 def test_who_only_copies_gets_nothing_right():
     items = [(f"in{i}", f"out{i}") for i in range(6)]
     model = Copier()
@@ -278,3 +281,9 @@ def test_the_real_model_has_induction_heads(smollm2):
     assert scores.max() > 0.5 > scores.median()
     losses = F.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="none")
     assert losses[12:].mean() < losses[:11].mean() / 2
+
+
+def test_annotations_are_checked_while_an_idea_is_tested():
+    with contextlib.suppress(TypeCheckError):
+        in_context._most_common_beginning(torch.ones(2, 3))
+        pytest.fail("floats were taken for ids")

@@ -4,9 +4,9 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import T5Config, T5ForConditionalGeneration
 
 from course_lib.objectives import (
     align_labels,
@@ -15,6 +15,7 @@ from course_lib.objectives import (
     corrupt_spans,
     draw_spans,
     fill_spans,
+    label_smoothing_loss,
     mask_tokens,
     masked_lm_loss,
     perplexity,
@@ -121,7 +122,7 @@ def test_perplexity_returns_the_kind_it_was_given():
 
 @pytest.mark.parametrize("loss", ["1.0", None, [1.0]])
 def test_bad_perplexity(loss):
-    with pytest.raises(TypeError, match="loss must be a float or a tensor"):
+    with pytest.raises(TypeError, match="^loss must be a number"):
         perplexity(loss)
 
 
@@ -138,8 +139,10 @@ def test_shift_right_by_hand():
 
 
 def test_shift_right_equals_t5():
-    model = T5ForConditionalGeneration(
-        T5Config(d_model=8, d_ff=8, num_layers=1, num_heads=2, d_kv=4, decoder_start_token_id=0)
+    model = transformers.T5ForConditionalGeneration(
+        transformers.T5Config(
+            d_model=8, d_ff=8, num_layers=1, num_heads=2, d_kv=4, decoder_start_token_id=0
+        )
     )
     labels = random_ids(30, 4, 6).masked_fill(torch.rand(4, 6) > 0.7, -100)
     assert torch.equal(shift_right(labels, 0, 0), model._shift_right(labels))
@@ -451,3 +454,22 @@ def test_align_labels_with_the_word_ids_of_a_real_tokenizer():
 def test_align_labels_without_a_label(word_id):
     with pytest.raises(ValueError, match="word_ids"):
         align_labels([1, 2], [0, word_id])
+
+
+@given(st.integers(0, 100), st.sampled_from([0.0, 0.1, 0.7, 1.0]))
+def test_label_smoothing_is_torchs(seed, smoothing):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(2, 5, 7, generator=generator)
+    labels = torch.randint(7, (2, 5), generator=generator)
+    labels[torch.rand(2, 5, generator=generator) < 0.3] = -100
+    labels[0, 0] = 1
+    ours = label_smoothing_loss(logits, labels, smoothing)
+    theirs = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=smoothing)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_label_smoothing_without_labels_and_with_a_bad_share():
+    logits, labels = torch.randn(3, 4), torch.full((3,), -100)
+    assert label_smoothing_loss(logits, labels, 0.1) == 0
+    with pytest.raises(ValueError, match="^smoothing "):
+        label_smoothing_loss(logits, labels, 1.5)

@@ -1,5 +1,6 @@
 """What is built for those who install instead of cloning."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,19 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from course_lib.grading.sandbox.launcher import strongest_level
 from course_lib.notebooks import ROOT, notebook_names
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(clone_into, tmp_path_factory):
     """(wheel, sdist) of the files that git would commit; the wheel is built from the sdist."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
+    source, out = clone_into(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
@@ -38,8 +34,10 @@ def test_the_wheel_has_the_package_its_data_and_the_notebooks(built):
             assert path.relative_to(ROOT).as_posix() in names
     for name in notebook_names():
         assert any(one.endswith(f"/notebooks/{name}/{name}.ipynb") for one in names)
+        assert not any(one.endswith(f"/{name}.py") for one in names)  # its text
     assert not any(one.startswith(("tests", "benchmarks", "workspace")) for one in names)
-    assert any(name.endswith("/pyproject.toml") for name in tarfile.open(sdist).getnames())
+    with tarfile.open(sdist) as archive:
+        assert any(name.endswith("/pyproject.toml") for name in archive.getnames())
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +56,52 @@ def installed(built, tmp_path_factory):
     return python
 
 
+def run(installed, folder, *arguments):
+    """Run the installed Python in a folder; no other copy of the course is to be found."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [installed, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+
+
 def test_an_installed_course_starts_in_any_folder(installed, tmp_path):
     for _ in range(2):  # copies that are there are kept
-        command = [installed, "-m", "course_lib", "start"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        done = run(installed, tmp_path, "-m", "course_lib", "start")
         assert done.returncode == 0, done.stderr
     copies = {path.stem for path in tmp_path.glob("workspace/*/*.ipynb")}
     assert copies == set(notebook_names())
     code = "import course_lib; print(course_lib.__file__)"
-    where = subprocess.run([installed, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    where = run(installed, tmp_path, "-c", code)
     assert Path(where.stdout.strip()).is_relative_to(installed.parent.parent)
+
+
+def test_the_sandbox_of_an_installed_course_hides_checks_and_solutions(installed, tmp_path):
+    if strongest_level() != "bwrap":
+        pytest.skip("bubblewrap does not work here (Debian, Ubuntu: apt install bubblewrap)")
+    done = run(installed, tmp_path, "-m", "course_lib", "doctor")
+    assert "at level bwrap" in done.stdout, done.stdout + done.stderr
+    held = re.findall(r"^  (held|open)  (.*)$", done.stdout, re.MULTILINE)
+    assert ("held", "read what an exercise demands") in held
+    assert ("held", "read the instructor's notebooks") in held
+    assert {state for state, _ in held} == {"held"}
+
+    code = f"""
+from course_lib.grading.attacks.corpus import CORPUS
+from course_lib.grading.attacks.harness import Harness
+from course_lib.grading.sandbox import policy
+from course_lib.notebooks import ROOT
+lie_in = {str(installed.parent.parent)!r}
+assert str(policy.PACKAGE).startswith(lie_in) and str(ROOT).startswith(lie_in)
+assert any((place / "attention").is_dir() for place in policy.hidden_exercises())
+assert any((place / "03_attention").is_dir() for place in policy.hidden_notebooks())
+names = "imports the checks' file", "reads the checks from disk", "copied a check cell"
+tried = [one for one in CORPUS if one.name in names]
+assert len(tried) == len(names)
+with Harness("bwrap") as harness:
+    for one in tried:
+        assert harness.marks(one) == one.marks, one.name
+"""
+    done = run(installed, tmp_path, "-c", code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_the_extra_the_command_says_what_to_install(installed, tmp_path):
@@ -75,7 +109,7 @@ def test_without_the_extra_the_command_says_what_to_install(installed, tmp_path)
         "import sys; sys.modules['nbformat'] = None; sys.argv = ['course', 'check', '03'];"
         "from course_lib.cli import main; main()"
     )
-    done = subprocess.run([installed, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    done = run(installed, tmp_path, "-c", code)
     assert done.returncode != 0 and "pip install 'transformers-by-hand[course]'" in done.stderr
 
 

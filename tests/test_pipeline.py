@@ -196,7 +196,7 @@ def test_fertility_grows_as_the_vocabulary_shrinks():
         def encode(self, text):
             return [p for word in text.split() for p in wordpiece_encode(word, self.vocab)]
 
-    letters = {c for c in "unhapy"} | {"##" + c for c in "unhapy"}
+    letters = set("unhapy") | {"##" + c for c in "unhapy"}
     text = "happy unhappy"
     values = [fertility(Pieces(letters | more), text) for more in ({"happy"}, {"un"}, set())]
     assert values == sorted(values) and values[0] < values[-1] == 6

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 from typer.testing import CliRunner
 
 from course_lib.cli import app
-from course_lib.grading import release
-from course_lib.grading.sandbox import strongest_level
-from course_lib.notebooks import NOTEBOOKS, ROOT, notebook_names, notebook_path
+from course_lib.grading.sandbox.launcher import strongest_level
+from course_lib.notebooks import NOTEBOOKS, ROOT
+from course_lib.syllabus import CHAPTERS
+from course_lib.workspace.start import start
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -35,7 +35,7 @@ def course(tmp_path_factory):
     with open(folder / "nbgrader_config.py", "a") as config:
         config.write(f"\nc.Judge.level = {strongest_level()!r}\n")
     shutil.copytree(NOTEBOOKS, folder / "notebooks")
-    list(release.start(folder / "workspace"))
+    list(start(folder / "workspace"))
     shutil.copytree(
         folder / "workspace" / "01_tokenization", folder / "submitted/ada/01_tokenization"
     )
@@ -81,12 +81,14 @@ def test_commands_run(command, course):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_map_is_complete_and_its_minutes_are_the_notebooks_own():
-    for name in notebook_names():
-        (line,) = [line for line in README.splitlines() if f"{name}.ipynb" in line]
-        minutes = line.split("|")[-2].strip()
-        opening = nbformat.read(notebook_path(name), as_version=4).cells[:4]
-        assert any(f"{minutes} minutes" in cell.source for cell in opening), name
+def test_the_table_of_notebooks_is_the_syllabus():
+    rows = [
+        f"| [{chapter.notebook[:2]} {chapter.title}]"
+        f"(notebooks/{chapter.notebook}/{chapter.notebook}.ipynb)"
+        f" | {chapter.question} | {chapter.minutes} |"
+        for chapter in CHAPTERS
+    ]
+    assert [line for line in README.splitlines() if line.startswith("| [")] == rows
 
 
 def test_links_within_the_repository_lead_somewhere():

@@ -50,7 +50,7 @@ def test_error_says_what_was_expected_and_what_came():
 
 
 def test_wrong_calls_stay_ordinary_type_errors():
-    with pytest.raises(TypeError, match="missing a required argument"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
         attend(Q)
 
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 
@@ -6,10 +7,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from transformers.trainer_pt_utils import get_parameter_names
 
 from course_lib.decoder import DecoderConfig, DecoderLM
 from course_lib.objectives import causal_lm_loss
-from course_lib.training import sample_windows, train, warmup_cosine
+from course_lib.training import (
+    adamw,
+    load_checkpoint,
+    sample_windows,
+    save_checkpoint,
+    train,
+    warmup_cosine,
+)
 
 TEXT = torch.arange(500) * 7 % 23
 SIZES = {"vocab_size": 23, "max_length": 16, "width": 8, "n_layers": 1, "n_heads": 2}
@@ -361,7 +370,7 @@ def test_checkpoint_of_another_training(tmp_path):
         ({"accumulate": 0}, "accumulate must be at least 1, got 0"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
-        ({"clip": math.nan}, "clip must be above 0, got nan"),
+        ({"clip": math.nan}, "clip must be a number, got nan"),
         ({"warmup": 13}, "warmup must lie in 0 ... steps = 12, got 13"),
     ],
 )
@@ -379,3 +388,67 @@ def test_a_loss_that_is_no_number():
     model = make_decoder()
     with pytest.raises(FloatingPointError, match="the loss of step 1 is nan"):
         run(model, next_loss=lambda g: math.nan * model.norm.weight.sum())
+
+
+def test_batches_of_different_size_weigh_by_their_tokens():
+    """As one large batch, and as `transformers` counts with `num_items_in_batch`."""
+    data = torch.randn(6, 3, generator=seeded(1))
+
+    def loss_of(rows):
+        return lambda model: (model(data[rows]) ** 2).mean()
+
+    whole, parts = (nn.Linear(3, 1) for _ in range(2))
+    parts.load_state_dict(whole.state_dict())
+    options = {"steps": 4, "generator": seeded(), "learning_rate": 0.1, "progress": False}
+    expected = train(whole, lambda _: loss_of(slice(6))(whole), **options)
+    turns = itertools.cycle([(slice(0, 1), 1), (slice(1, 6), 5)])
+
+    def next_loss(_):
+        rows, n = next(turns)
+        return loss_of(rows)(parts), n
+
+    history = train(parts, next_loss, accumulate=2, **options)
+    for ours, one in zip(history, expected, strict=True):
+        assert ours["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    for ours, one in zip(parts.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, one)
+
+
+def test_a_step_without_a_token_changes_nothing():
+    model = nn.Linear(3, 1)
+    before = model.weight.clone()
+    options = {"steps": 1, "generator": seeded(), "learning_rate": 0.1, "progress": False}
+    (row,) = train(model, lambda _: (model(torch.ones(3)).sum() * 0, 0), **options)
+    assert row["loss"] == 0 and torch.equal(model.weight, before)
+
+
+def test_adamw_decays_what_transformers_decays():
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2, bias=False))
+    model[2].requires_grad_(False)
+    decayed, not_decayed = adamw(model, 0.1, 0.5).param_groups
+    theirs = set(get_parameter_names(model, [nn.LayerNorm], ["bias"]))  # as in their Trainer
+    assert [id(p) for p in decayed["params"]] == [id(model[0].weight)] and decayed["lr"] == 0.1
+    named = {id(p): name for name, p in model.named_parameters()}
+    assert {named[id(p)] for p in decayed["params"]} == theirs - {"2.weight"}  # which is frozen
+    assert not {named[id(p)] for p in not_decayed["params"]} & theirs
+    assert decayed["weight_decay"] == 0.5 and not_decayed["weight_decay"] == 0
+
+
+def test_a_checkpoint_alone_goes_on_as_torch_would(tmp_path):
+    def step(model, optimizer, generator):
+        model(torch.randn(5, 3, generator=generator)).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    model, generator = nn.Linear(3, 2), seeded()
+    optimizer = adamw(model, 0.1)
+    step(model, optimizer, generator)
+    save_checkpoint(tmp_path, model, optimizer, generator, [{"step": 1, "loss": 0.5}])
+    step(model, optimizer, generator)
+
+    again, other = nn.Linear(3, 2), seeded(9)
+    resumed = adamw(again, 0.1)
+    assert load_checkpoint(tmp_path / "none", again, resumed, other) == []
+    assert load_checkpoint(tmp_path, again, resumed, other) == [{"step": 1, "loss": 0.5}]
+    step(again, resumed, other)
+    assert torch.equal(again.weight, model.weight) and torch.equal(again.bias, model.bias)

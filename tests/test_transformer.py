@@ -46,7 +46,6 @@ def test_norms_equal_torch(dtype, shape, eps) -> None:
     assert torch.equal(x, before)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 30), st.floats(0.1, 100), st.floats(-50, 50))
 def test_norms_do_not_see_scale_and_layer_norm_no_shift(width, scale, shift) -> None:
     x, one, zero = randn(3, width), torch.ones(width).double(), torch.zeros(width).double()
@@ -357,7 +356,7 @@ def built_model(config: Config) -> nn.ModuleDict:
     return model
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.builds(
         Config,
@@ -412,5 +411,5 @@ def test_count_door() -> None:
         count_parameters(replace(Config(), n_layers=-1))
     with pytest.raises(TypeError, match="^config.width"):
         count_parameters(replace(Config(), width=6.0))
-    with pytest.raises(TypeError, match="^config.vocab_size"):
+    with pytest.raises(TypeError, match="^config must be"):
         count_parameters(object())

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from course_lib.shapes import check_shapes
 
+__all__ = ["N_TEST", "N_TRAIN", "Digits", "load_digits", "to_patches"]
+
 N_TRAIN = 1297
 N_TEST = 500
 

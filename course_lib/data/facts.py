@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+__all__ = ["FactLanguage"]
+
 
 class FactLanguage:
     """Facts with Zipf's law.

@@ -17,7 +17,7 @@ that breaks this is refused as soon as the forward algorithm meets the second de
 from __future__ import annotations
 
 from bisect import bisect
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -49,7 +49,7 @@ class Choice:
     without building the whole world.
     """
 
-    def __init__(self, options: Callable[[], Iterable[tuple[float, Production]]]):
+    def __init__(self, options: Callable[[], Iterable[tuple[float, Production]]]) -> None:
         self._options = options
 
     @cached_property
@@ -71,7 +71,7 @@ class Choice:
         return [production for _, production in self._weighted]
 
     @cached_property
-    def spoken(self) -> list[tuple[float, Production]]:
+    def spoken(self) -> list[tuple[float, Spoken]]:
         """(probability, production without its notes)."""
         return [
             (p, tuple(symbol for symbol in production if not isinstance(symbol, Note)))
@@ -92,8 +92,9 @@ class Choice:
 
 Symbol = Token | Note | Choice
 Production = tuple[Symbol, ...]
+Spoken = tuple[Token | Choice, ...]  # a production without its notes
 # What may still be said, given the tokens so far: (posterior probability, symbols to come).
-Belief = tuple[tuple[float, Production], ...]
+Belief = tuple[tuple[float, Spoken], ...]
 
 
 def sample(start: Choice, rng: Random) -> list[Token | Note]:
@@ -116,7 +117,7 @@ class Grammar:
     Every text must end with a token that stands nowhere else, so that the stream can be cut.
     """
 
-    def __init__(self, start: Choice):
+    def __init__(self, start: Choice) -> None:
         self.start = start
         self.beginning: Belief = ((1.0, (start,)),)
         self.next_tokens = lru_cache(maxsize=200_000)(self._next_tokens)
@@ -126,7 +127,7 @@ class Grammar:
 
         Raises ValueError if two derivations meet, that is, if the grammar is ambiguous.
         """
-        after: dict[str, dict[Production, float]] = {}
+        after: dict[str, dict[Spoken, float]] = {}
         agenda = list(belief)
         while agenda:
             weight, (symbol, *rest) = agenda.pop()
@@ -139,7 +140,7 @@ class Grammar:
                 raise ValueError(f"the grammar says {symbol.text!r} here in two ways")
             futures[future] = weight
 
-        result = {}
+        result: dict[str, tuple[float, Belief]] = {}
         for text, futures in after.items():
             total = sum(futures.values())
             result[text] = total, tuple((w / total, future) for future, w in futures.items())
@@ -182,8 +183,8 @@ class Grammar:
     @cached_property
     def expected_counts(self) -> dict[str, float]:
         """How often each token stands in one text, on average."""
-        counts: Counter[str] = Counter()
-        visits: Counter[Choice] = Counter({self.start: 1.0})
+        counts: dict[str, float] = defaultdict(float)
+        visits: dict[Choice, float] = defaultdict(float, {self.start: 1.0})
         for choice in reversed(self._choices):
             for p, production in choice.spoken:
                 for symbol in production:

@@ -17,6 +17,21 @@ from torch import Tensor
 
 from course_lib.tokenization import BPETokenizer, train_bpe
 
+__all__ = [
+    "END",
+    "LANGUAGES",
+    "LIMIT",
+    "PAD",
+    "SENTINELS",
+    "SPECIAL_TOKENS",
+    "START",
+    "aligned_words",
+    "pad_rows",
+    "spell_number",
+    "split_numbers",
+    "train_tokenizer",
+]
+
 LIMIT = 100_000  # numbers are below this
 LANGUAGES = {"English": "en", "German": "de"}
 

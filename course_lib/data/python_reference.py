@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydoc_data import topics as _pydoc
 
+__all__ = ["python_reference_text"]
+
 
 def python_reference_text() -> str:
     """The topics that `help()` shows (`help("LAMBDA")`), joined by blank lines, in order of name.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+__all__ = ["TEAMS", "Message", "known_and_held_out", "shop_messages"]
+
 
 class Message(NamedTuple):
     """A message, the team that should read it, and the product as it is named in the text."""

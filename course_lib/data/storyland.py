@@ -37,6 +37,8 @@ from course_lib.data import storyland_words as words
 from course_lib.data.grammar import Belief, Grammar, Note, Token, sample
 from course_lib.data.storyland_world import END, PLOTS, Person, Size, World
 
+__all__ = ["SIZES", "TAGS", "Fact", "Story", "Storyland", "spell"]
+
 SIZES = {
     "tiny": Size(people=2, words=1, topics=1),
     "small": Size(people=24, words=12, topics=4),

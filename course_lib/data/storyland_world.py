@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, wraps
 from random import Random
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from course_lib.data import storyland_words as words
-from course_lib.data.grammar import Choice, Note, Production, Token
+from course_lib.data.grammar import Choice, Note, Production, Symbol, Token
 
 END = "<end>"  # the last token of every story
 PLOTS = {"life": 0.5, "role": 0.3, "encounter": 0.2}  # and how often each is told
@@ -50,6 +50,7 @@ FACTS = {
 ENTITIES = dict.fromkeys(["home", "trip", "country"], "PLACE")
 ENTITIES |= dict.fromkeys(["pet", "animal"], "ANIMAL")
 
+Gender = Literal["female", "male"]
 Item = TypeVar("Item")
 Options = Iterator[tuple[float, Production]]
 
@@ -72,7 +73,7 @@ class Size:
     words: int
     topics: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("people", "words", "topics"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
@@ -98,7 +99,7 @@ class Person:
 
     first: str
     last: str
-    gender: Literal["female", "male"]
+    gender: Gender
     facts: dict[str, list[str]]
     friends: list[Person] = field(default_factory=list, repr=False)
     siblings: list[Person] = field(default_factory=list, repr=False)
@@ -109,7 +110,7 @@ class Role:
     """Somebody without a name: a king, a waitress."""
 
     name: str
-    gender: Literal["female", "male"]
+    gender: Gender
     place: str
     habits: list[str]
 
@@ -142,7 +143,7 @@ def deal(rng: Random, items: Sequence[str], hands: int, size: int) -> list[list[
 
 
 @cache
-def spoken(text: str, entity: str | None = None) -> Production:
+def spoken(text: str, entity: str | None = None) -> tuple[Token, ...]:
     """The tokens of a text; those of an entity are tagged B- (the first) and I- (the others)."""
     first, *others = text.split()
     if entity is None:
@@ -151,11 +152,11 @@ def spoken(text: str, entity: str | None = None) -> Production:
 
 
 @cache
-def with_article(production: Production) -> Production:
+def with_article(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     """The tokens after "an" if they start with a vowel that is heard, else after "a"."""
-    word = production[0].text
+    word = tokens[0].text
     heard = re.match(r"[aeiou]|hour|heir", word) and not re.match(r"uni|uku", word)
-    return Token("an" if heard else "a"), *production
+    return Token("an" if heard else "a"), *tokens
 
 
 @cache
@@ -171,7 +172,7 @@ def rule(method: Callable[..., Options]) -> Callable[..., Choice]:
     """
 
     @wraps(method)
-    def look_up(self: World, *args) -> Choice:
+    def look_up(self: World, *args: Any) -> Choice:
         key = (method.__name__, *args)
         if key not in self._rules:
             self._rules[key] = Choice(lambda: method(self, *args))
@@ -186,9 +187,9 @@ class World:
     Equal arguments make equal worlds.
     """
 
-    def __init__(self, seed: int, size: Size, plots: Collection[str]):
+    def __init__(self, seed: int, size: Size, plots: Collection[str]) -> None:
         rng = Random(f"Storyland {seed}")
-        self._rules: dict[tuple, Choice] = {}
+        self._rules: dict[tuple[Any, ...], Choice] = {}
         self.size = size
         self.plots = plots
 
@@ -221,7 +222,9 @@ class World:
         n = self.size.people
         surnames = words.SURNAMES[: max(1, n // 3)]
         hands = {kind: deal(rng, self.words[of], n, k) for kind, (of, k) in FACTS.items()}
-        names = [(name, "female") for name in words.FEMALE_NAMES[: n // 2]]
+        names: list[tuple[str, Gender]] = [
+            (name, "female") for name in words.FEMALE_NAMES[: n // 2]
+        ]
         names += [(name, "male") for name in words.MALE_NAMES[: n // 2]]
         rng.shuffle(names)
         people = [
@@ -254,7 +257,7 @@ class World:
             rest = self.talk(role, 0, 0), self.ending(role)
             for template in self.first(words.ROLE_INTRODUCTIONS):
                 names = {"role": spoken(role.name), "place": spoken(role.place)}
-                yield 1, (*self.fill(template, **names), *rest)
+                yield 1, (*self.fill(template, names=names), *rest)
 
     @rule
     def encounter(self) -> Options:
@@ -288,7 +291,7 @@ class World:
     @rule
     def keepsake(self, thing: str) -> Options:
         for template in self.first(words.KEEPSAKES):
-            yield 1, self.fill(template, object=spoken(thing))
+            yield 1, self.fill(template, names={"object": spoken(thing)})
 
     @rule
     def meeting(self, person: Person) -> Options:
@@ -300,8 +303,8 @@ class World:
                 one, two = pair if agent == "name" else pair[::-1]
                 if person.gender != friend.gender:
                     reply = short_reply
-                deed, reply = (self.fill(part, person, friend) for part in (deed, reply))
-                yield 0.2 * weight, (*act(one, two), *deed, *act(two, one), *reply)
+                did, answered = (self.fill(part, person, friend) for part in (deed, reply))
+                yield 0.2 * weight, (*act(one, two), *did, *act(two, one), *answered)
 
     # An encounter.
 
@@ -321,7 +324,7 @@ class World:
                 roles = act(one, two), act(two, one)
                 did, answered = reversed(roles) if passive else roles
                 names = {"one": self.actor(one), "two": self.actor(two)}
-                rest = *answered, *self.fill(reply, **names), self.ending(None)
+                rest = *answered, *self.fill(reply, names=names), self.ending(None)
                 yield weight, (*did, *names["two"], *rest)
 
     def actor(self, name: str) -> Production:
@@ -345,10 +348,10 @@ class World:
         if isinstance(who, Role):
             for template in self.first(words.ROLE_SENTENCES):
                 template = template.replace("{does}", who.habits[topic])
-                yield 1, self.fill(template, who, role=spoken(who.name))
+                yield 1, self.fill(template, who, names={"role": spoken(who.name)})
         else:
             for template in self.first(words.TOPICS[topic]):
-                others = [None]
+                others: Sequence[Person | None] = [None]
                 if "{friend}" in template:
                     others = who.friends
                 if "{sibling}" in template:
@@ -368,17 +371,17 @@ class World:
         template: str,
         who: Person | Role | None = None,
         other: Person | None = None,
-        **names: Production,
+        names: Mapping[str, Production] | None = None,
     ) -> Production:
         """The template's words, and a symbol for each {slot}.
 
         `who` is the subject of the story, `other` the friend or sibling; `names` are slots that
         are known already.
         """
-        production: list = []
+        production: list[Symbol] = []
         for piece in pieces(template):
             if piece.startswith("{"):
-                production.extend(self.slot(piece[1:-1], who, other, names))
+                production.extend(self.slot(piece[1:-1], who, other, names or {}))
             else:
                 production.append(Token(piece))
         return tuple(production)
@@ -388,26 +391,34 @@ class World:
         name: str,
         who: Person | Role | None,
         other: Person | None,
-        names: dict[str, Production],
+        names: Mapping[str, Production],
     ) -> Production:
-        """What stands in a slot: "him", "friend", "food", "a job", "a friend job", ..."""
+        """What stands in a slot: "him", "friend", "food", "a job", "a friend job", ...
+
+        A template names nobody who is not there: the assertions below hold for all of them.
+        """
         a, name = name.startswith("a "), name.removeprefix("a ")
         if name in names:
-            return with_article(names[name]) if a else names[name]
+            return with_article(cast(tuple[Token, ...], names[name])) if a else names[name]
         if name in ("friend", "sibling"):
+            assert other is not None
             return spoken(other.first, "PERSON")
         if name.startswith(("friend ", "sibling ")):
             name = name.split()[1]
             return self.slot(f"a {name}" if a else name, other, None, {})
         if name == "name":
+            assert isinstance(who, Person)
             return spoken(who.first, "PERSON")
         if name == "full":
+            assert isinstance(who, Person)
             return spoken(f"{who.first} {who.last}", "PERSON")
         if name == "he":
             return (self.subject(who),)
         if name in PRONOUNS["male"]:
+            assert who is not None
             return (Token(PRONOUNS[who.gender][name]),)
         if name == "term":
+            assert who is not None
             return (Token("sister" if who.gender == "female" else "brother"),)
         if name == "was":
             return (self.copula("were" if who is None else "was"),)
@@ -464,7 +475,7 @@ class World:
             slots = {"mood": (self.feeling(sentiment),), "opposite": (self.feeling(opposite),)}
             templates = self.first(words.NEGATED_MOODS)
             for template in templates:
-                negated = self.fill(template, **slots)
+                negated = self.fill(template, names=slots)
                 yield 1 / len(templates), (label, Note("negated", True), *negated)
 
     @rule

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+__all__ = ["CAPITALS", "OPPOSITES", "PAST_TENSES", "PLURALS", "REVIEWS", "SENTIMENTS", "Items"]
+
 Items = tuple[tuple[str, str], ...]
 
 

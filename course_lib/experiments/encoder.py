@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -28,7 +28,8 @@ from course_lib.objectives import align_labels, causal_lm_loss, mask_tokens, mas
 from course_lib.training import train
 from course_lib.transformer import TransformerBlock
 
-METHODS = ("from scratch", "features", "LoRA", "full")
+Method = Literal["from scratch", "features", "LoRA", "full"]
+METHODS: tuple[Method, ...] = get_args(Method)
 LEARNING_RATE = {"from scratch": 3e-3, "features": 3e-2, "LoRA": 1e-2, "full": 3e-3}
 
 
@@ -209,16 +210,16 @@ def shares_predicted(model: MaskedLM, text: Batch) -> dict[str, float]:
     return {"the word itself": this, "the next word": after}
 
 
-Method = Literal["from scratch", "features", "LoRA", "full"]
+Classifier = TypeVar("Classifier", SequenceClassifier, TokenClassifier)
 
 
 def adapt(
     pretrained: Encoder,
-    head: type[SequenceClassifier] | type[TokenClassifier],
+    head: type[Classifier],
     n_classes: int,
     method: Method,
     generator: torch.Generator,
-) -> nn.Module:
+) -> Classifier:
     """A classifier around a copy of the encoder, of which the method decides what will train."""
     if method == "from scratch":
         encoder = new_masked_lm(pretrained.config, generator).encoder
@@ -233,7 +234,7 @@ def adapt(
 
 def fit(
     pretrained: Encoder,
-    head: type[SequenceClassifier] | type[TokenClassifier],
+    head: type[Classifier],
     n_classes: int,
     method: Method,
     text: Batch,
@@ -242,7 +243,7 @@ def fit(
     seed: int,
     steps: int = 150,
     batch_size: int = 32,
-) -> nn.Module:
+) -> Classifier:
     """`adapt`, then train on the labels."""
     generator = torch.Generator().manual_seed(seed)
     model = adapt(pretrained, head, n_classes, method, generator)

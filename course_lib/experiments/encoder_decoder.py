@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib.attention import record_attention
 from course_lib.data.number_words import (
@@ -167,7 +167,7 @@ def fit(
     steps: int,
     learning_rate: float,
     generator: torch.Generator,
-    on_step: Callable | None = None,
+    on_step: Callable[[int, nn.Module], Any] | None = None,
 ) -> list[dict[str, float]]:
     """`train` on batches of (source ids, labels), a tenth of the steps to warm up."""
 
@@ -229,15 +229,17 @@ def make_tasks(generator: torch.Generator, n_test: int = 200) -> Tasks:
     numbers = split_numbers(10_000 - n_test, n_test, generator, limit=10_000)
     seed = int(torch.randint(2**31, (1,), generator=generator))
     encounters = stories(6000, n_test, seed)
-    pairs = {}
-    for task, items in (
+    tasks: list[tuple[Callable[[Any], Pair], tuple[list[Any], list[Any]]]] = [
         (translation, numbers),
         (digits, numbers),
         (question, encounters),
         (headline, encounters),
-    ):
+    ]
+    pairs = {}
+    for task, items in tasks:
         name = task.__name__
-        pairs[name] = tuple(with_prefix(name, [task(item) for item in some]) for some in items)
+        learn, test = (with_prefix(name, [task(item) for item in some]) for some in items)
+        pairs[name] = learn, test
     texts = [f"{source} {target}" for learn, _ in pairs.values() for source, target in learn[:1000]]
     return Tasks(pairs, train_bpe("\n".join(texts), 600, SPECIAL_TOKENS))
 
@@ -283,10 +285,11 @@ def low_data_scores(
     start_id = tokenizer.special_tokens[START]
 
     def learn_from(
-        model: EncoderDecoder, next_batch: Callable, steps: int
+        model: EncoderDecoder, next_batch: Callable[[torch.Generator], Batch], steps: int
     ) -> list[dict[str, float]]:
-        options = {"steps": steps, "learning_rate": 3e-3, "generator": generator}
-        return fit(model, next_batch, start_id, **options)
+        return fit(
+            model, next_batch, start_id, steps=steps, learning_rate=3e-3, generator=generator
+        )
 
     def pretrain(model: EncoderDecoder, texts: Sequence[str]) -> list[dict[str, float]]:
         def next_corrupted(generator: torch.Generator) -> Batch:

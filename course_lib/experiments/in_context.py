@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -91,7 +91,7 @@ def heads_switched_off(model: DecoderLM, heads: Sequence[tuple[int, int]]) -> It
     """In this block what the given heads, (layer, head), have to say counts for nothing."""
     d_k = model.config.width // model.config.n_heads
 
-    def silence(head: int):
+    def silence(head: int) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]]:
         def hook(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
             mixed = inputs[0].clone()  # all heads side by side, before they are mixed
             mixed[..., head * d_k : (head + 1) * d_k] = 0

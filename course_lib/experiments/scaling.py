@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.optimize import minimize
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib.data.facts import FactLanguage
 from course_lib.decoder import DecoderConfig, DecoderLM
@@ -80,15 +80,15 @@ def run_training(run: Run) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(run.seed)
     model = DecoderLM(config, generator)
     looks = torch.logspace(math.log10(steps / 32), math.log10(steps), CURVE_POINTS)
-    looks = {max(1, round(step)) for step in looks.tolist()}
+    look_at = {max(1, round(step)) for step in looks.tolist()}
     curve = []
 
     def next_loss(generator: torch.Generator) -> Float[Tensor, ""]:
         ids = language.spell(language.draw(rows, FACTS_A_ROW, generator))
         return causal_lm_loss(model(ids), ids)
 
-    def look(step: int, model: DecoderLM) -> None:
-        if step in looks:
+    def look(step: int, _: nn.Module) -> None:
+        if step in look_at:
             curve.append((step * tokens_a_step, held_out_loss(model, language, rows=512)))
 
     train(
@@ -135,7 +135,7 @@ def stored_sweep(name: str = "scaling_sweep") -> dict[str, Float[Tensor, "rows"]
     for each training, or "scaling_curves", a row for each look at one on its way."""
     with (resources.files("course_lib.data") / f"{name}.csv").open() as file:
         table = np.genfromtxt(file, delimiter=",", names=True)
-    return {column: torch.tensor(table[column]) for column in table.dtype.names}
+    return {column: torch.tensor(table[column]) for column in table.dtype.names or ()}
 
 
 def stored_curves() -> list[tuple[float, Float[Tensor, "looks"], Float[Tensor, "looks"]]]:
@@ -166,13 +166,13 @@ def minimise_with_scipy(
     Returns:
         Where each start ends, and sum of Huber(r) / delta there.
     """
-    data = [x.double().log()[None] for x in (n, d, loss)]
+    log_n, log_d, log_loss = (x.double().log()[None] for x in (n, d, loss))
 
-    def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
-        point = torch.tensor(point[None], requires_grad=True)
-        value = scale * huber_objective(point, *data, delta).sum()
-        value.backward()
-        return value.item(), point.grad[0].numpy()
+    def objective(place: np.ndarray) -> tuple[float, np.ndarray]:
+        point = torch.tensor(place[None], requires_grad=True)
+        value = scale * huber_objective(point, log_n, log_d, log_loss, delta).sum()
+        (gradient,) = torch.autograd.grad(value, point)
+        return value.item(), gradient[0].numpy()
 
     found = [minimize(objective, start, jac=True, method="L-BFGS-B") for start in starts.numpy()]
     ends = torch.tensor(np.array([one.x for one in found]))

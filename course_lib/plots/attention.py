@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -82,8 +83,8 @@ def plot_masks(masks: Mapping[str, Bool[Tensor, "target source"]]) -> Figure:
             axis.text(j + 0.5, i + 0.5, "✓", ha="center", va="center", color="white")
         axis.set_aspect("equal")
         axis.invert_yaxis()
-        axis.set_xticks(np.arange(source) + 0.5, range(source))
-        axis.set_yticks(np.arange(target) + 0.5, range(target))
+        axis.set_xticks(np.arange(source) + 0.5, [str(i) for i in range(source)])
+        axis.set_yticks(np.arange(target) + 0.5, [str(i) for i in range(target)])
         axis.set(title=title, xlabel="source (key)", ylabel="target (query)")
         axis.tick_params(length=0)
         axis.grid(False)
@@ -126,7 +127,7 @@ def plot_attention_maps(
     return figure
 
 
-def _map(axis: Axes, weights: Tensor):
+def _map(axis: Axes, weights: Tensor) -> AxesImage:
     axis.grid(False)
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)

@@ -103,9 +103,11 @@ def trade_chart(
     figure, (axis,) = new_figure(width=6.4, height=4.2)
     for number, (name, settings) in enumerate(families.items()):
         labels, x, y = zip(*settings, strict=True)
-        style = {"marker": MARKERS[number], "linestyle": LINES[number], "color": COLOURS[number]}
-        axis.plot(x, y, **style, label=name, markersize=7)
-        for label, *place in zip(labels, x, y, strict=True):
+        axis.plot(
+            x, y, marker=MARKERS[number], linestyle=LINES[number], color=COLOURS[number],
+            label=name, markersize=7,
+        )  # fmt: skip
+        for label, place in zip(labels, zip(x, y), strict=True):
             axis.annotate(
                 label, place, (7, -11 if number else 5), textcoords="offset points", fontsize=8,
                 color=COLOURS[number], parse_math=False,

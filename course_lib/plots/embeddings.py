@@ -19,10 +19,10 @@ def plot_word_maps(
 ) -> Figure:
     """Words as points, one panel for each map; `kinds` holds the kind of each word."""
     figure, axes = new_figure(1, len(maps), width=4.6, height=4.2)
-    kinds = np.array(kinds)
+    kind_of = np.array(kinds)
     for axis, (name, points) in zip(axes, maps.items(), strict=True):
         for i, kind in enumerate(dict.fromkeys(kinds)):
-            x, y = points[kinds == kind].T.tolist()
+            x, y = points[kind_of == kind].T.tolist()
             axis.scatter(x, y, s=16, color=COLOURS[i], marker=MARKERS[i], label=kind, alpha=0.7)
         axis.set(title=name, xlabel="first principal axis", ylabel="second principal axis")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -139,9 +139,10 @@ def plot_turns(
     for axis, (title, (query, key)) in zip(axes, turned.items(), strict=True):
         arrows = (("query", query, COLOURS[0], "-"), ("key", key, COLOURS[1], "--"))
         for name, vector, colour, line in arrows:
+            x, y = vector.tolist()
             axis.annotate(
                 "",
-                vector.tolist(),
+                (x, y),
                 xytext=(0, 0),
                 arrowprops={"arrowstyle": "->", "color": colour, "linestyle": line, "lw": 2},
             )

@@ -162,7 +162,9 @@ def plot_patches(
     for i, patch in enumerate(patches):
         top, left = i // per_row * (size + 2) + 1, i % per_row * (size + 1) + 1
         canvas[top : top + size, left : left + size] = patch.reshape(size, size)
-        sequence.text(left + size / 2 - 0.5, top - 0.9, i, ha="center", va="center", fontsize=7)
+        sequence.text(
+            left + size / 2 - 0.5, top - 0.9, str(i), ha="center", va="center", fontsize=7
+        )
     sequence.imshow(canvas, cmap="Greys", vmin=0, vmax=1)
     sequence.set_facecolor("#dfe7ee")
     sequence.set_title(f"As a sequence of {len(patches)} patches")

@@ -64,10 +64,10 @@ def labels_chart(panels: Mapping[str, Mapping[str, Sequence[float]]], x_label: s
     figure, axes = new_figure(1, len(panels), width=4.4, height=3.2)
     for axis, (title, conditions) in zip(axes, panels.items(), strict=True):
         for place, values in enumerate(conditions.values()):
-            style = {"color": COLOURS[place % len(COLOURS)]}
-            axis.plot([place] * len(values), values, MARKERS[place % 5], alpha=0.6, **style)
+            colour = COLOURS[place % len(COLOURS)]
+            axis.plot([place] * len(values), values, MARKERS[place % 5], alpha=0.6, color=colour)
             mean = sum(values) / len(values)
-            axis.plot([place - 0.25, place + 0.25], [mean, mean], "-", linewidth=2, **style)
+            axis.plot([place - 0.25, place + 0.25], [mean, mean], "-", linewidth=2, color=colour)
         axis.axhline(0.5, color="black", linewidth=0.8)
         axis.text(-0.47, 0.505, "chance", fontsize=8, va="bottom")
         axis.set_xticks(range(len(conditions)), list(conditions))

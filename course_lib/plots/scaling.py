@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 import numpy as np
 import torch
@@ -108,7 +108,8 @@ def fit_chart(runs: Runs, law: ScalingLaw, floor: float | None = None) -> Figure
     """A law beside the runs it was fitted to: predicted against measured loss, and the law's
     losses over parameters and tokens, with the path of the best choices."""
     figure, (left, right) = new_figure(1, 2, width=4.8, height=4.0)
-    predicted = parametric_loss(runs.n, runs.d, law)
+    runs = Runs(*(torch.as_tensor(np.asarray(numbers), dtype=torch.float64) for numbers in runs))
+    predicted = torch.as_tensor(parametric_loss(runs.n, runs.d, law))
     both = [min(predicted.min(), runs.loss.min()), max(predicted.max(), runs.loss.max())]
     left.plot(both, both, color="grey", linewidth=1, linestyle="-")
     dots = left.scatter(runs.loss, predicted, c=runs.n.log10(), s=14, cmap=SEQUENTIAL)
@@ -172,7 +173,7 @@ def ratio_chart(ratios: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -
     return figure
 
 
-def _shades(things: Sequence | Mapping) -> np.ndarray:
+def _shades(things: Sized) -> np.ndarray:
     return colormaps[SEQUENTIAL](np.linspace(0, 0.85, len(things)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -170,10 +171,11 @@ def _lines(axis: Axes, lines: Mapping[str, Mapping[int, float]]) -> None:
         shown = {x: y for x, y in points.items() if math.isfinite(y) and y > 0}
         every = max(1, len(shown) // 8)
         look = _look(name, number)
-        axis.plot(shown.keys(), shown.values(), label=name, markersize=5, markevery=every, **look)
+        x, y = list(shown), list(shown.values())
+        axis.plot(x, y, label=name, markersize=5, markevery=every, **look)
 
 
-def _look(name: str, number: int) -> dict[str, object]:
+def _look(name: str, number: int) -> dict[str, Any]:
     """The colour, line and marker of a stack, or of the `number`-th line of something else."""
     number = STACKS.index(name) if name in STACKS else number
     return {"color": COLOURS[number], "linestyle": LINES[number], "marker": MARKERS[number]}

@@ -4,14 +4,40 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from course_lib.decoder import DecoderConfig, DecoderLM
+from course_lib.pretrained.config_json import (
+    GPT2,
+    NEOX,
+    TANH,
+    one_of_two,
+    read_config,
+    read_json,
+    read_rope,
+)
 from course_lib.pretrained.smollm2 import SAFETENSORS_PARTS, read_llama_folder
-from course_lib.pretrained.weights import build_model, read_config, read_safetensors, rename_tensors
+from course_lib.pretrained.weights import (
+    build_model,
+    read_tensors,
+    rename_tensors,
+    with_prefix,
+    without_second_head,
+)
+
+__all__ = [
+    "GPT2_PARTS",
+    "NEOX_PARTS",
+    "QKV",
+    "TRANSPOSED",
+    "SavesTokenizer",
+    "export_decoder",
+    "load_decoder",
+    "rename_back",
+]
 
 # GPT-2 keeps the projections of queries, keys and values in one matrix, `c_attn`, and stores all
 # projections as [in, out].
@@ -49,6 +75,7 @@ TRANSPOSED = (
 )
 
 
+@runtime_checkable
 class SavesTokenizer(Protocol):
     """`BPETokenizer`, or a `tokenizers.Tokenizer`."""
 
@@ -99,22 +126,23 @@ def load_decoder(folder: str | Path) -> DecoderLM:
         ValueError: the model is of another kind, or a file is damaged.
     """
     folder = Path(folder)
-    kind = read_config(folder / "config.json", {}).get("model_type")
+    kind = read_json(folder / "config.json").get("model_type")
     read = {"gpt2": _read_gpt2_folder, "gpt_neox": _read_neox_folder, "llama": read_llama_folder}
-    if kind not in read:
+    if kind not in list(read):
         raise ValueError(f"{folder}: model_type must be one of {list(read)}, got {kind!r}")
     weights, config = read[kind](folder)
     return build_model(DecoderLM, config, weights)
 
 
 def _kind(config: DecoderConfig) -> str:
-    parts = (config.positions, config.norm, config.feed_forward, config.bias)
-    shared = config.n_kv_heads not in (None, config.n_heads)
-    if parts == ("learned", "layer", "gelu", True) and not shared:
+    parts = (config.positions, config.norm)
+    gelu = config.feed_forward in _ACTIVATIONS
+    all_heads = config.n_kv_heads in (None, config.n_heads) and config.head_width is None
+    if parts == ("learned", "layer") and gelu and all_heads and config.bias and config.has_ffn_bias:
         return "gpt2"
-    if parts == ("rope", "layer", "gelu", True) and not shared:
+    if parts == ("rope", "layer") and gelu and all_heads and config.has_ffn_bias:
         return "gpt_neox"
-    if parts == ("rope", "rms", "swiglu", False):
+    if parts == ("rope", "rms") and config.feed_forward == "swiglu":
         return "llama"
     raise ValueError(
         "model must be a GPT-2 (learned positions, layer norm, gelu, biases, no shared heads), a "
@@ -137,7 +165,7 @@ def _gpt2_files(
         "n_head": config.n_heads,
         "n_inner": config.ffn_width,
         "layer_norm_epsilon": config.norm_eps,
-        "activation_function": "gelu",  # the exact one; GPT-2 itself used the tanh approximation
+        "activation_function": _ACTIVATIONS[config.feed_forward],
         "tie_word_embeddings": config.tied,
         **_without_special_tokens(),
     }
@@ -145,7 +173,7 @@ def _gpt2_files(
 
 
 def _read_gpt2_folder(folder: Path) -> tuple[dict[str, Tensor], DecoderConfig]:
-    entries = read_config(folder / "config.json", {"activation_function": "gelu"})
+    entries = read_config(folder / "config.json", GPT2)
     config = DecoderConfig(
         vocab_size=entries["vocab_size"],
         max_length=entries["n_positions"],
@@ -154,11 +182,14 @@ def _read_gpt2_folder(folder: Path) -> tuple[dict[str, Tensor], DecoderConfig]:
         n_heads=entries["n_head"],
         ffn_width=entries["n_inner"] or 4 * entries["n_embd"],
         tied=entries["tie_word_embeddings"],
+        feed_forward="gelu_tanh" if entries["activation_function"] in TANH else "gelu",
         norm_eps=entries["layer_norm_epsilon"],
     )
-    tensors = read_safetensors(folder / "model.safetensors")
+    buffers = (".attn.bias", ".attn.masked_bias")
+    tensors = with_prefix(read_tensors(folder), "transformer", "lm_head", buffers)
     renamed = rename_tensors(tensors, "transformer.h", GPT2_PARTS)
     weights = {name: _transposed(name, tensor) for name, tensor in renamed.items()}
+    weights = without_second_head(weights, folder) if config.tied else weights
     return _split_qkv(weights, 1), config
 
 
@@ -174,17 +205,14 @@ def _neox_files(
         "num_hidden_layers": config.n_layers,
         "num_attention_heads": config.n_heads,
         "intermediate_size": config.ffn_width,
-        "hidden_act": "gelu",
+        "hidden_act": _ACTIVATIONS[config.feed_forward],
+        "attention_bias": config.bias,
         "layer_norm_eps": config.norm_eps,
         "use_parallel_residual": False,
-        # transformers 5 reads rope_parameters, earlier ones the other two
+        # transformers 5 reads rope_parameters, earlier ones the others
         "rotary_pct": 1.0,
         "rotary_emb_base": config.rope_base,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": config.rope_base,
-            "partial_rotary_factor": 1.0,
-        },
+        **_rope_entries(config, partial_rotary_factor=1.0),
         "tie_word_embeddings": config.tied,
         **_without_special_tokens(),
     }
@@ -193,11 +221,11 @@ def _neox_files(
 
 
 def _read_neox_folder(folder: Path) -> tuple[dict[str, Tensor], DecoderConfig]:
-    wanted = {"hidden_act": "gelu", "use_parallel_residual": False}
-    entries = read_config(folder / "config.json", wanted)
-    rope = entries.get("rope_parameters") or {}
-    if rope.get("partial_rotary_factor", entries.get("rotary_pct", 0.25)) != 1:
-        raise ValueError(f"{folder}: rotary_pct must be 1, as in course_lib")
+    path = folder / "config.json"
+    entries = read_config(path, NEOX)
+    base = one_of_two(path, entries, "rotary_emb_base", "rope_theta")
+    share = one_of_two(path, entries, "rotary_pct", "partial_rotary_factor")
+    base, scaling = read_rope(path, entries, base, share)
     config = DecoderConfig(
         vocab_size=entries["vocab_size"],
         max_length=entries["max_position_embeddings"],
@@ -207,11 +235,17 @@ def _read_neox_folder(folder: Path) -> tuple[dict[str, Tensor], DecoderConfig]:
         ffn_width=entries["intermediate_size"],
         tied=entries["tie_word_embeddings"],
         positions="rope",
-        rope_base=rope.get("rope_theta") or entries["rotary_emb_base"],
+        rope_base=base,
+        rope_scaling=scaling,
+        feed_forward="gelu_tanh" if entries["hidden_act"] in TANH else "gelu",
         norm_eps=entries["layer_norm_eps"],
+        bias=entries["attention_bias"],
+        ffn_bias=None if entries["attention_bias"] else True,
     )
-    tensors = read_safetensors(folder / "model.safetensors")
+    buffers = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
+    tensors = with_prefix(read_tensors(folder), "gpt_neox", "embed_out", buffers)
     weights = rename_tensors(tensors, "gpt_neox.layers", NEOX_PARTS)
+    weights = without_second_head(weights, folder) if config.tied else weights
     return _split_qkv(weights, config.n_heads), config
 
 
@@ -230,13 +264,33 @@ def _llama_files(
         "intermediate_size": config.ffn_width,
         "hidden_act": "silu",
         "rms_norm_eps": config.norm_eps,
-        # transformers 5 reads rope_parameters, earlier ones rope_theta
+        "head_dim": config.d_k,
+        "attention_bias": config.bias,
+        "mlp_bias": config.has_ffn_bias,
+        # transformers 5 reads rope_parameters, earlier ones the others
         "rope_theta": config.rope_base,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_base},
+        **_rope_entries(config),
         "tie_word_embeddings": config.tied,
         **_without_special_tokens(),
     }
     return entries, rename_back(weights, "model.layers", SAFETENSORS_PARTS)
+
+
+_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new"}  # GPT-2 itself had the second
+
+
+def _rope_entries(config: DecoderConfig, **more: float) -> dict[str, Any]:
+    """`rope_parameters`, and `rope_scaling` where there is one."""
+    base = {"rope_theta": config.rope_base, **more}
+    scaling = config.rope_scaling
+    if scaling is None:
+        return {"rope_parameters": {"rope_type": "default", **base}}
+    numbers: dict[str, Any] = {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling.kind == "llama3":
+        numbers["low_freq_factor"] = scaling.low_freq_factor
+        numbers["high_freq_factor"] = scaling.high_freq_factor
+        numbers["original_max_position_embeddings"] = scaling.original_length
+    return {"rope_parameters": numbers | base, "rope_scaling": numbers}
 
 
 def _without_special_tokens() -> dict[str, None]:

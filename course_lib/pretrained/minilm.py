@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from course_lib.encoder import Encoder, EncoderConfig
+from course_lib.pretrained.config_json import BERT, read_config
 from course_lib.pretrained.sources import SAFETENSORS_FILES, Source, require_files
-from course_lib.pretrained.weights import build_model, read_config, read_safetensors, rename_tensors
+from course_lib.pretrained.weights import build_model, read_tensors, rename_tensors
 from course_lib.tokenization import WordPieceTokenizer
 
 SOURCE = Source(
@@ -34,9 +35,9 @@ PARTS = {
     "output.LayerNorm": "norm2",
 }
 
-# A buffer that counts 0, 1, 2, ..., and BERT's next-sentence pooler, which sentence embeddings
-# do not use.
-NOT_OURS = ("embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias")
+# A buffer that counts 0, 1, 2, ..., BERT's next-sentence pooler, which sentence embeddings do not
+# use, and what may stand on top of a BERT.
+NOT_OURS = ("embeddings.position_ids", "pooler.", "cls.", "classifier.", "qa_outputs.")
 
 
 def load_minilm(
@@ -69,21 +70,27 @@ def read_minilm(
 
     Arguments and errors as `load_minilm`.
     """
-    config_path, weights_path = require_files(SOURCE.find(path, download), SAFETENSORS_FILES)
-    sizes = read_config(config_path, {"model_type": "bert", "hidden_act": "gelu"})
+    folder = SOURCE.find(path, download)
+    config_path, _ = require_files(folder, SAFETENSORS_FILES)
+    entries = read_config(config_path, BERT)
     config = EncoderConfig(
-        vocab_size=sizes["vocab_size"],
-        max_length=sizes["max_position_embeddings"],
-        width=sizes["hidden_size"],
-        n_layers=sizes["num_hidden_layers"],
-        n_heads=sizes["num_attention_heads"],
-        ffn_width=sizes["intermediate_size"],
-        n_segments=sizes["type_vocab_size"],
-        norm_eps=sizes["layer_norm_eps"],
+        vocab_size=entries["vocab_size"],
+        max_length=entries["max_position_embeddings"],
+        width=entries["hidden_size"],
+        n_layers=entries["num_hidden_layers"],
+        n_heads=entries["num_attention_heads"],
+        ffn_width=entries["intermediate_size"],
+        n_segments=entries["type_vocab_size"],
+        norm_eps=entries["layer_norm_eps"],
     )
-    tensors = read_safetensors(weights_path)
-    tensors = {name: tensor for name, tensor in tensors.items() if name not in NOT_OURS}
-    return rename_tensors(tensors, "encoder.layer", PARTS), config
+    weights = {}
+    for name, tensor in read_tensors(folder).items():
+        name = name.removeprefix("bert.")  # a BERT with a head on top
+        for old, new in (("gamma", "weight"), ("beta", "bias")):  # as TensorFlow called them
+            name = name.replace(f"LayerNorm.{old}", f"LayerNorm.{new}")
+        if not name.startswith(NOT_OURS):
+            weights[name] = tensor
+    return rename_tensors(weights, "encoder.layer", PARTS), config
 
 
 def load_minilm_tokenizer(

@@ -8,9 +8,17 @@ from pathlib import Path
 from torch import Tensor
 
 from course_lib.decoder import DecoderConfig, DecoderLM
+from course_lib.pretrained.config_json import LLAMA, read_config, read_rope
 from course_lib.pretrained.gguf_file import GGUFFile, undo_rope_permutation
 from course_lib.pretrained.sources import SAFETENSORS_FILES, Source, require_files
-from course_lib.pretrained.weights import build_model, read_config, read_safetensors, rename_tensors
+from course_lib.pretrained.weights import (
+    build_model,
+    read_tensors,
+    rename_tensors,
+    with_prefix,
+    without_second_head,
+)
+from course_lib.rope_scaling import RopeScaling
 from course_lib.tokenization import BPETokenizer
 
 SOURCE = Source(
@@ -19,6 +27,25 @@ SOURCE = Source(
     hub="HuggingFaceTB/SmolLM2-135M-Instruct",
     hub_files=(*SAFETENSORS_FILES, "tokenizer.json"),
 )
+
+# llama.cpp's types of tokens; control and user-defined ones are found before all others
+_NORMAL, _WHOLE = 1, (3, 4)
+# what may stand in the file, each after "llama."
+_GGUF_ENTRIES = {
+    *("vocab_size", "context_length", "embedding_length", "block_count", "feed_forward_length"),
+    *("attention.head_count", "attention.head_count_kv", "attention.layer_norm_rms_epsilon"),
+    *("attention.key_length", "attention.value_length", "attention.causal", "expert_count"),
+    *("expert_used_count", "use_parallel_residual", "rope.dimension_count", "rope.freq_base"),
+    *("rope.scale_linear", "rope.scaling.type", "rope.scaling.factor", "tensor_data_layout"),
+    *("rope.scaling.original_context_length", "rope.scaling.finetuned"),
+}
+_GGUF_MUST = {
+    "llama.attention.causal": True,
+    "llama.expert_count": 0,
+    "llama.expert_used_count": 0,
+    "llama.use_parallel_residual": False,
+    "split.count": 1,
+}
 
 GGUF_PARTS = {
     "token_embd": "token_embedding",
@@ -120,11 +147,13 @@ def _open(path: Path) -> GGUFFile | Path:
 def _read_tokenizer(files: GGUFFile | Path) -> BPETokenizer:
     if isinstance(files, Path):
         return BPETokenizer.load(files / "tokenizer.json")
-    tokens = {token: id for id, token in enumerate(files["tokenizer.ggml.tokens"])}
+    spelled = files["tokenizer.ggml.tokens"]
+    tokens = {token: id for id, token in enumerate(spelled)}
     merges = [tuple(merge.split(" ")) for merge in files["tokenizer.ggml.merges"]]
-    control = 3  # llama.cpp's type of special tokens
-    types = files["tokenizer.ggml.token_type"]
-    special_tokens = {token: id for token, id in tokens.items() if types[id] == control}
+    types = files.get("tokenizer.ggml.token_type", [_NORMAL] * len(spelled))
+    if len(types) != len(spelled):
+        raise ValueError(f"{files.path}: {len(spelled)} tokens, but {len(types)} types of tokens")
+    special_tokens = {token: id for token, id in tokens.items() if types[id] in _WHOLE}
     return BPETokenizer.from_spelled(tokens, merges, special_tokens, split_digits=True)
 
 
@@ -133,50 +162,86 @@ def _read_weights(files: GGUFFile | Path) -> tuple[dict[str, Tensor], DecoderCon
 
 
 def _read_gguf(file: GGUFFile) -> tuple[dict[str, Tensor], DecoderConfig]:
+    for key in file.metadata:
+        if key.startswith("llama.") and key.removeprefix("llama.") not in _GGUF_ENTRIES:
+            raise ValueError(f"{file.path}: {key} may change what the model computes: unknown")
+    for key, wanted in _GGUF_MUST.items():
+        if file.get(key, wanted) != wanted:
+            raise ValueError(f"{file.path}: {key} must be {wanted!r}, got {file[key]!r}")
     tensors = file.tensors()
+    width, n_heads = file["llama.embedding_length"], file["llama.attention.head_count"]
+    d_k = file.get("llama.attention.key_length", width // n_heads)
+    ffn_bias = "blk.0.ffn_up.bias" in tensors
+    for key in ("attention.value_length", "rope.dimension_count"):
+        if file.get(f"llama.{key}", d_k) != d_k:
+            raise ValueError(f"{file.path}: llama.{key} must be {d_k}, got {file[f'llama.{key}']}")
     config = DecoderConfig(
         vocab_size=len(file["tokenizer.ggml.tokens"]),
         max_length=file["llama.context_length"],
-        width=file["llama.embedding_length"],
+        width=width,
         n_layers=file["llama.block_count"],
-        n_heads=file["llama.attention.head_count"],
+        n_heads=n_heads,
         ffn_width=file["llama.feed_forward_length"],
         tied="output.weight" not in tensors,
         positions="rope",
-        rope_base=file["llama.rope.freq_base"],
+        rope_base=file.get("llama.rope.freq_base", 10_000.0),
+        rope_scaling=_gguf_scaling(file),
         norm="rms",
         norm_eps=file["llama.attention.layer_norm_rms_epsilon"],
         feed_forward="swiglu",
-        n_kv_heads=file["llama.attention.head_count_kv"],
-        bias=False,
+        n_kv_heads=file.get("llama.attention.head_count_kv", n_heads),
+        head_width=None if d_k * n_heads == width else d_k,
+        bias="blk.0.attn_q.bias" in tensors,
+        ffn_bias=ffn_bias if ffn_bias or "blk.0.attn_q.bias" in tensors else None,
     )
     for name, tensor in tensors.items():
-        if name.endswith("attn_q.weight"):
+        if ".attn_q." in name:
             tensors[name] = undo_rope_permutation(tensor, config.n_heads)
-        if name.endswith("attn_k.weight"):
-            tensors[name] = undo_rope_permutation(tensor, config.n_kv_heads)
+        if ".attn_k." in name:
+            tensors[name] = undo_rope_permutation(tensor, config.n_kv_heads or n_heads)
     return rename_tensors(tensors, "blk", GGUF_PARTS), config
+
+
+def _gguf_scaling(file: GGUFFile) -> RopeScaling | None:
+    kind = file.get("llama.rope.scaling.type", "none")
+    factor = file.get("llama.rope.scaling.factor", file.get("llama.rope.scale_linear", 1.0))
+    if kind not in ("none", "linear"):
+        raise ValueError(
+            f'{file.path}: llama.rope.scaling.type must be "none" or "linear", got {kind!r}'
+        )
+    slower = factor not in (0, 1) and (
+        kind == "linear" or "llama.rope.scale_linear" in file.metadata
+    )
+    return RopeScaling("linear", factor) if slower else None
 
 
 def read_llama_folder(folder: Path) -> tuple[dict[str, Tensor], DecoderConfig]:
     """The weights, under our names, and the sizes of any LLaMA in transformers' form."""
-    config_path, weights_path = folder / "config.json", folder / "model.safetensors"
-    sizes = read_config(config_path, {"model_type": "llama", "hidden_act": "silu"})
-    config = DecoderConfig(
-        vocab_size=sizes["vocab_size"],
-        max_length=sizes["max_position_embeddings"],
-        width=sizes["hidden_size"],
-        n_layers=sizes["num_hidden_layers"],
-        n_heads=sizes["num_attention_heads"],
-        ffn_width=sizes["intermediate_size"],
-        tied=sizes["tie_word_embeddings"],
-        positions="rope",
-        # transformers 5 writes rope_parameters, earlier ones rope_theta
-        rope_base=sizes.get("rope_theta") or sizes["rope_parameters"]["rope_theta"],
-        norm="rms",
-        norm_eps=sizes["rms_norm_eps"],
-        feed_forward="swiglu",
-        n_kv_heads=sizes["num_key_value_heads"],
-        bias=False,
+    path = folder / "config.json"
+    entries = read_config(path, LLAMA)
+    base, scaling = read_rope(
+        path, entries, entries["rope_theta"], entries["partial_rotary_factor"]
     )
-    return rename_tensors(read_safetensors(weights_path), "model.layers", SAFETENSORS_PARTS), config
+    width, n_heads = entries["hidden_size"], entries["num_attention_heads"]
+    config = DecoderConfig(
+        vocab_size=entries["vocab_size"],
+        max_length=entries["max_position_embeddings"],
+        width=width,
+        n_layers=entries["num_hidden_layers"],
+        n_heads=n_heads,
+        ffn_width=entries["intermediate_size"],
+        tied=entries["tie_word_embeddings"],
+        positions="rope",
+        rope_base=base,
+        rope_scaling=scaling,
+        norm="rms",
+        norm_eps=entries["rms_norm_eps"],
+        feed_forward="swiglu",
+        n_kv_heads=entries["num_key_value_heads"] or n_heads,
+        head_width=None if entries["head_dim"] in (None, width // n_heads) else entries["head_dim"],
+        bias=entries["attention_bias"],
+        ffn_bias=entries["mlp_bias"] if entries["mlp_bias"] or entries["attention_bias"] else None,
+    )
+    tensors = with_prefix(read_tensors(folder), "model", "lm_head", (".rotary_emb.inv_freq",))
+    weights = rename_tensors(tensors, "model.layers", SAFETENSORS_PARTS)
+    return without_second_head(weights, folder) if config.tied else weights, config

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-SAFETENSORS_FILES = ("config.json", "model.safetensors")
+__all__ = ["SAFETENSORS", "SAFETENSORS_FILES", "SAFETENSORS_INDEX", "Source", "require_files"]
+
+SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
+SAFETENSORS_FILES = ("config.json", SAFETENSORS)
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,14 @@ class Source:
 
 
 def require_files(folder: Path, names: tuple[str, ...]) -> list[Path]:
-    """The paths of these files in a folder.
+    """The paths of these files in a folder; the weights may also lie in several, with an index.
 
     Raises:
         FileNotFoundError: one is missing, or `folder` is no folder.
     """
+    in_parts = (folder / SAFETENSORS_INDEX).is_file()
     missing = [name for name in names if not (folder / name).is_file()]
+    missing = [name for name in missing if not (in_parts and name == SAFETENSORS)]
     if missing:
         raise FileNotFoundError(f"{folder} has no {', '.join(missing)}")
     return [folder / name for name in names]

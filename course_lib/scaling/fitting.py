@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from course_lib.arguments import check_arguments
+from course_lib.scaling.arrays import takes_arrays
 from course_lib.scaling.law import CONSTANTS, ScalingLaw
 from course_lib.scaling.minimiser import huber_objective, minimise_huber
 from course_lib.scaling.tables import check_runs
@@ -31,6 +33,7 @@ def start_grid() -> Float[Tensor, "4500 5"]:
     return torch.cartesian_prod(a, b, e, alpha, beta)
 
 
+@takes_arrays
 @check_shapes
 def screened_grid(
     n: Float[Tensor, "runs"],
@@ -45,8 +48,8 @@ def screened_grid(
     """
     check_runs(n, d, loss)
     grid = start_grid()
-    data = (x.double().log()[None] for x in (n, d, loss))
-    return grid[huber_objective(grid, *data).argsort()[:keep]]
+    log_n, log_d, log_loss = (x.double().log()[None] for x in (n, d, loss))
+    return grid[huber_objective(grid, log_n, log_d, log_loss).argsort()[:keep]]
 
 
 @check_shapes
@@ -93,15 +96,32 @@ def fit_parametric(
     return law_of(best, refits)
 
 
+@check_shapes
 def law_of(best: Float[Tensor, "5"], refits: Float[Tensor, "bootstrap 5"]) -> ScalingLaw:
-    """Points (a, b, e, alpha, beta) as laws; the intervals are the middle 95 % of the refits."""
+    """Points (a, b, e, alpha, beta) as laws; the intervals are the middle 95 % of the refits.
+
+    Raises:
+        ValueError: one of them holds NaN.
+    """
+    for name, points in {"best": best, "refits": refits}.items():
+        if points.isnan().any():
+            raise ValueError(f"{name} must hold numbers, got NaN: the starts led to no law")
     laws = [_plain_law(point) for point in refits]
     intervals = {name: middle([getattr(law, name) for law in laws]) for name in CONSTANTS if laws}
     return ScalingLaw(**vars(_plain_law(best)) | {"intervals": intervals, "refits": laws})
 
 
+@check_arguments
 def middle(numbers: list[float], share: float = 0.95) -> tuple[float, float]:
-    """(low, high) between which the middle `share` of the numbers lies."""
+    """(low, high) between which the middle `share` of the numbers lies.
+
+    Raises:
+        ValueError: there is no number, or `share` is outside 0 ... 1.
+    """
+    if not numbers:
+        raise ValueError("numbers must hold at least one number, got none")
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must lie in 0 ... 1, got {share}")
     tails = torch.tensor([(1 - share) / 2, (1 + share) / 2], dtype=torch.float64)
     ends = torch.tensor(numbers, dtype=torch.float64).quantile(tails)
     low, high = ends.where(~ends.isnan(), math.inf).tolist()  # between two infinite ones
@@ -112,3 +132,8 @@ def _plain_law(point: Float[Tensor, "5"]) -> ScalingLaw:
     A, B, E = point[:3].exp().tolist()
     alpha, beta = point[3:].tolist()
     return ScalingLaw(E, A, B, alpha, beta)
+
+
+# Here, so that the function above is what the exercise shows.
+
+fit_parametric = takes_arrays(fit_parametric)

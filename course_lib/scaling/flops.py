@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from course_lib.arguments import check_arguments, positive
 from course_lib.transformer import CountableConfig
 
 
@@ -58,3 +59,9 @@ def exact_training_flops(config: CountableConfig, n_tokens: float) -> float:
     head = 2 * config.width * config.vocab_size
     forward = config.n_layers * block + head  # for one token
     return 3.0 * forward * n_tokens
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+training_flops = check_arguments(positive("n_params", "n_tokens")(training_flops))
+exact_training_flops = check_arguments(positive("n_tokens")(exact_training_flops))

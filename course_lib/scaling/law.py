@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from course_lib.arguments import check_arguments, positive
+from course_lib.scaling.arrays import takes_arrays
+
 CONSTANTS = ("E", "A", "B", "alpha", "beta")
 
 
@@ -77,3 +80,10 @@ def compute_optimal(budget: float, law: ScalingLaw) -> tuple[float, float]:
     balance = (law.alpha * law.A / (law.beta * law.B)) ** (1 / together)
     n = balance * product ** (law.beta / together)
     return n, product / n
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+parametric_loss = check_arguments(positive("n", "d", finite=False)(parametric_loss))
+parametric_loss = takes_arrays(parametric_loss)
+compute_optimal = check_arguments(positive("budget")(compute_optimal))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from course_lib.arguments import check_arguments, check_positive, positive
+from course_lib.scaling.arrays import takes_arrays
 from course_lib.shapes import check_shapes
 
 Curve = tuple[float, Float[Tensor, "looks"], Float[Tensor, "looks"]]
@@ -106,3 +109,30 @@ def training_envelope(
     best_loss, best = losses.min(dim=0)
     heard = best_loss.isfinite()
     return torch.tensor(grid).exp()[heard], sizes[best][heard], best_loss[heard]
+
+
+# Checked here, so that the functions above are what the exercises show.
+
+fit_power_law = takes_arrays(check_shapes(positive("x", "y")(fit_power_law)))
+training_envelope = takes_arrays(check_arguments(training_envelope))
+
+
+def _finite_valley(
+    isoflop: Callable[..., tuple[float, float]],
+) -> Callable[..., tuple[float, float]]:
+    """`isoflop_minimum`, for numbers from which a parabola can be computed."""
+
+    @wraps(isoflop)
+    def isoflop_minimum(n: Tensor, loss: Tensor) -> tuple[float, float]:
+        check_positive("n", n)
+        if not loss.isfinite().all():
+            raise ValueError(f"loss must be finite, got {loss.tolist()}")
+        try:
+            return isoflop(n, loss)
+        except OverflowError as error:
+            raise ValueError("loss must have a valley near these n, got one far away") from error
+
+    return isoflop_minimum
+
+
+isoflop_minimum = takes_arrays(check_shapes(_finite_valley(isoflop_minimum)))

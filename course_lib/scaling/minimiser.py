@@ -41,6 +41,7 @@ RAISED = 4.0  # the damping, after a failed step; after another one by its squar
 BLOCK = 2**14  # starts times runs that are worked on at once: they stay in the processor's cache
 
 
+@check_shapes
 def huber_objective(
     points: Float[Tensor, "points 5"],
     log_n: Float[Tensor, "#points runs"],
@@ -122,7 +123,7 @@ def _descend(
     """
     ends, values = points.clone(), torch.empty_like(points[:, 0])
     going = torch.arange(len(points))  # the points that have not arrived
-    here = (points, *_derivatives(points, table, going, delta))
+    here: tuple[Tensor, ...] = (points, *_derivatives(points, table, going, delta))
     damping, raised = torch.full_like(values, FIRST_DAMPING), torch.full_like(values, RAISED)
     for _ in range(most_steps):
         if len(going) == 0:
@@ -185,7 +186,8 @@ def _derivatives(
     """
     blocks = _blocks(points, table, rows)
     parts = [_derivatives_of_block(block, *runs, delta) for block, runs in blocks]
-    return tuple(map(torch.cat, zip(*parts)))
+    value, gradient, curvature, weight = map(torch.cat, zip(*parts))
+    return value, gradient, curvature, weight
 
 
 def _derivatives_of_block(
@@ -262,7 +264,8 @@ def _met(
 
 def _rows_of(table: Table, rows: Int[Tensor, "points"]) -> Table:
     """The runs of some points, where each point has its own."""
-    return tuple(x if len(x) == 1 else x.index_select(0, rows) for x in table)
+    x, y, log_loss = (x if len(x) == 1 else x.index_select(0, rows) for x in table)
+    return x, y, log_loss
 
 
 def _blocks(

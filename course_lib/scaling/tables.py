@@ -10,6 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from course_lib.arguments import check_arguments
+from course_lib.scaling.arrays import takes_arrays
+from course_lib.shapes import check_shapes
+
 FEWEST_RUNS = 6  # five constants, and one run that could contradict them
 FEWEST_SIZES = 3  # a power law with an offset goes through any two
 
@@ -28,6 +32,8 @@ class Runs(NamedTuple):
     loss: Float[Tensor, "runs"]
 
 
+@takes_arrays
+@check_shapes
 def check_runs(
     n: Float[Tensor, "runs"], d: Float[Tensor, "runs"], loss: Float[Tensor, "runs"]
 ) -> None:
@@ -40,7 +46,7 @@ def check_runs(
     for name, numbers in {"n": n, "d": d, "loss": loss}.items():
         wrong = ~(numbers.isfinite() & (numbers > 0))
         if wrong.any():
-            place = wrong.nonzero()[0].item()
+            place = int(wrong.nonzero()[0])
             raise ValueError(
                 f"{name} must be finite and above 0, got {numbers[place]} in run {place + 1}"
             )
@@ -54,6 +60,7 @@ def check_runs(
             )
 
 
+@check_arguments
 def read_runs(path: str | Path) -> Runs:
     """Read a table of trainings (CSV with a header).
 

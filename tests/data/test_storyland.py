@@ -422,7 +422,7 @@ def test_facts_of_a_life_name_persons_where_the_story_says_he():
                 helps += 1
                 assert fact.patient in people
                 he = {"female": "she", "male": "he"}[people[fact.agent].gender]
-                assert re.search(rf"\b({fact.agent}|{he}) {fact.verb} ", story.text, re.I)
+                assert re.search(rf"\b({fact.agent}|{he}) {fact.verb} ", story.text, re.IGNORECASE)
     assert finds > 300 and helps > 300
 
 
@@ -448,7 +448,7 @@ def test_a_size_of_ones_own():
 
 
 @pytest.mark.parametrize(
-    "arguments, error, names",
+    ("arguments", "error", "names"),
     [
         ({"size": "huge"}, ValueError, "size"),
         ({"size": 3}, ValueError, "size"),
@@ -465,7 +465,7 @@ def test_bad_worlds_are_refused(arguments, error, names):
 
 
 @pytest.mark.parametrize(
-    "people, n_words, topics, error",
+    ("people", "n_words", "topics", "error"),
     [(3, 2, 1, ValueError), (0, 2, 1, ValueError), (242, 2, 1, ValueError), (4, 0, 1, ValueError),
      (4, 2, 0, ValueError), (4.0, 2, 1, TypeError), (4, True, 1, TypeError)],
 )  # fmt: skip

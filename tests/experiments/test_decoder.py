@@ -5,9 +5,9 @@ from functools import cache
 
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from course_lib.data.storyland import Storyland
 from course_lib.decoder import DecoderLM, n_parameters
@@ -122,8 +122,10 @@ def test_transformers_reads_what_the_race_has_trained(tmp_path):
     export_decoder(model, tmp_path, words)
 
     story = next(WORLD.stories(1, seed=3))
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
-    ids = AutoTokenizer.from_pretrained(tmp_path)(" ".join(story.tokens), return_tensors="pt")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    ids = transformers.AutoTokenizer.from_pretrained(tmp_path)(
+        " ".join(story.tokens), return_tensors="pt"
+    )
     assert ids["input_ids"][0].tolist() == story.ids.tolist()
     with torch.no_grad():
         ours, logits = model(story.ids[None]), theirs(ids["input_ids"]).logits

@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_lib.grading.sandbox import strongest_level
+from course_lib.grading.sandbox.launcher import strongest_level
 from course_lib.notebooks import ROOT, notebook_path
 
 
@@ -86,18 +86,8 @@ def new_course(tmp_path_factory, nbgrader):
 
 
 @pytest.fixture
-def clone(tmp_path):
-    """What git would give a new learner: the files of this working tree that it does not ignore."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode:
-        pytest.skip("this is not a clone of the course")
-    folder = tmp_path / "transformers-by-hand"
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    return folder
+def clone(clone_into, tmp_path):
+    return clone_into(tmp_path / "transformers-by-hand")
 
 
 @pytest.fixture
@@ -124,13 +114,13 @@ def course_lab(tmp_path):
             command,
             cwd=folder,
             env=os.environ | own,
-            stdout=log.open("w"),
+            stdout=running.enter_context(log.open("w")),
             stderr=subprocess.STDOUT,
         )
         running.callback(server.wait)
         running.callback(server.terminate)
         address = f"http://127.0.0.1:{port}"
-        for _ in range(240):
+        for _ in range(720):
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"{address}/api?token={token}", timeout=30)
                 return address, token
@@ -144,12 +134,12 @@ def course_lab(tmp_path):
 
 @pytest.fixture
 def page(browser):
-    """A window of 1200 x 800 in which a minute may pass until something is to be seen."""
+    """A window of 1200 x 800 in which three minutes may pass until something is to be seen."""
     from playwright.sync_api import expect
 
     context = browser.new_context(viewport={"width": 1200, "height": 800})
-    context.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
+    context.set_default_timeout(180_000)
+    expect.set_options(timeout=180_000)
     yield context.new_page()
     context.close()
 

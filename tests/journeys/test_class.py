@@ -6,11 +6,11 @@ import pytest
 from nbgrader.api import Gradebook
 
 from course_lib.checks import exercises
-from course_lib.checks.evaluation import NOTEBOOK_OF_MODULE
+from course_lib.syllabus import chapter_of
 
 NAME = "01_tokenization"
 POINTS = {
-    e.id: e.points for e in exercises().values() if NOTEBOOK_OF_MODULE[e.module] == NAME
+    e.id: e.points for e in exercises().values() if chapter_of(e.id).notebook == NAME
 }  # fmt: skip
 
 MISTAKES = {

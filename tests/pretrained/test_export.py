@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from course_lib.decoder import DecoderConfig, DecoderLM
+from course_lib.decoder import DecoderConfig, DecoderLM, resize_vocabulary
 from course_lib.pretrained.export import export_decoder, load_decoder
 from course_lib.tokenization import train_bpe
 
@@ -48,7 +48,7 @@ def make_model(config):
 def test_transformers_computes_the_same_logits(config, tmp_path):
     model = make_model(config)
     export_decoder(model, tmp_path / "new" / "folder")
-    theirs, info = AutoModelForCausalLM.from_pretrained(
+    theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path / "new" / "folder", output_loading_info=True
     )
     assert not info["unexpected_keys"] and not info["mismatched_keys"]
@@ -64,7 +64,7 @@ def test_transformers_computes_the_same_logits(config, tmp_path):
 def test_transformers_writes_the_same_text(config, tmp_path):
     model = make_model(config)
     export_decoder(model, tmp_path)
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     ids = torch.randint(300, (1, 4), generator=torch.Generator().manual_seed(1))
     theirs_ids = theirs.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0)
     for _ in range(8):
@@ -84,14 +84,14 @@ def test_round_trip_is_exact(config, tmp_path):
     assert back.config == replace(config, **kv)
     assert not back.training
     ids = torch.arange(12)[None]
-    assert torch.equal(model(ids), back(ids))
+    torch.testing.assert_close(model(ids), back(ids))
 
 
 @pytest.mark.parametrize("config", [GPT, NEOX, LLAMA], ids=["gpt2", "gpt_neox", "llama"])
 def test_what_transformers_saves_loads(config, tmp_path):
     model = make_model(config)
     export_decoder(model, tmp_path / "ours")
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "ours")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours")
     theirs.save_pretrained(tmp_path / "theirs")
     back = load_decoder(tmp_path / "theirs")
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), back.parameters()))
@@ -109,7 +109,7 @@ def test_the_tokenizer_comes_along(tmp_path):
     text = "The cow guided the dog near the square. The dog hugged the cow. " * 3
     tokenizer = train_bpe(text, 300, ["<end>"])
     export_decoder(make_model(GPT), tmp_path, tokenizer)
-    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     for sentence in ("The dog hugged the square.<end>", "Grüße, 42 🐄"):
         expected = tokenizer.encode(sentence)
         assert (
@@ -152,6 +152,22 @@ def test_a_gpt_neox_that_we_do_not_have(change, tmp_path):
 def test_an_activation_that_we_do_not_have(tmp_path):
     export_decoder(make_model(GPT), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"activation_function": "gelu_new"}))
-    with pytest.raises(ValueError, match="activation_function must be 'gelu', got 'gelu_new'"):
+    (tmp_path / "config.json").write_text(json.dumps(config | {"activation_function": "relu"}))
+    with pytest.raises(ValueError, match="activation_function must be 'gelu' or .*, got 'relu'"):
         load_decoder(tmp_path)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [290, 300, 317])
+@pytest.mark.parametrize("config", [GPT, replace(LLAMA, tied=False)], ids=["tied", "untied"])
+def test_transformers_resizes_the_vocabulary_to_the_same(config, size, tmp_path):
+    model = make_model(config)
+    export_decoder(model, tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    theirs.resize_token_embeddings(size)  # its new rows are the mean, and very little noise
+    resize_vocabulary(model, size)
+    assert model.config.vocab_size == size
+    ids = torch.randint(size, (3, 16), generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(model(ids), theirs(ids).logits, rtol=1e-2, atol=1e-2)
+    export_decoder(model, tmp_path / "again")
+    torch.testing.assert_close(load_decoder(tmp_path / "again")(ids), model(ids))

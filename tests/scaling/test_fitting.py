@@ -253,8 +253,10 @@ def test_bad_options_are_refused():
         fit_parametric(*runs(), bootstrap=-1)
     with pytest.raises(ValueError, match="starts"):
         fit_parametric(*runs(), starts=torch.zeros(3, 4))
+    with pytest.raises(ValueError, match="starts"):
+        fit_parametric(*runs(), starts=torch.full((3, 5), math.nan))
     with pytest.raises(TypeError, match="n must be a tensor"):
-        fit_parametric([1.0], *runs()[1:])
+        fit_parametric(1.0, *runs()[1:])
 
 
 def test_middle():

@@ -37,7 +37,7 @@ def test_training_flops():
     assert training_flops(2, 5) == 60.0
     assert isinstance(training_flops(2, 5), float)
     for n_params, n_tokens in ((0, 5), (2, -1), (float("nan"), 1)):
-        with pytest.raises(ValueError, match="must be above 0"):
+        with pytest.raises(ValueError, match="must be (above 0|a number)"):
             training_flops(n_params, n_tokens)
 
 
@@ -114,7 +114,7 @@ def test_power_law():
     c, k = fit_power_law(x, 2.5 * x**-0.7)
     assert (c, k) == pytest.approx((2.5, -0.7), rel=1e-5)
     for x, y in (([1.0, -1.0], [1.0, 1.0]), ([1.0, 2.0], [1.0, 0.0]), ([2.0, 2.0], [1.0, 2.0])):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="^[xy] must"):
             fit_power_law(torch.tensor(x), torch.tensor(y))
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +36,11 @@ from course_lib.decoder import (
     positions_and_mask,
     seen_tokens,
 )
-from course_lib.fast_products import LINEAR, Bias, Map, Together, Weight, plain, stacked
+from course_lib.fast.products import LINEAR, Bias, Map, Maps, Together, Weight, plain, stacked
+from course_lib.rope_scaling import rope_frequencies
+from course_lib.twins import twin_of
+
+__all__ = ["FastDecoder", "GrowingCache", "next_token_loss"]
 
 # ---- the blocks, for training and for writing
 
@@ -55,14 +59,16 @@ class _Layer:
         q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
         self.d_k = len(q.weight) // attention.n_heads
         self.norm1, self.norm2 = _norm(block.norm1), _norm(block.norm2)
-        pairs = self._pairs if attention.rope_base is not None else lambda rows: rows
+        rope = attention.rope_base is not None
+        pairs: Callable[[Any], Any] = self._pairs if rope else lambda rows: rows
         self.qkv = together(
             [pairs(q.weight), pairs(k.weight), v.weight], [pairs(q.bias), pairs(k.bias), v.bias]
         )
         self.out = linear(attention.out_proj.weight, attention.out_proj.bias)
-        self.gate, widen = block.ffn_gate is not None, [block.ffn_gate, block.ffn_in]
-        widen = [part for part in widen if part is not None]
+        self.gate = block.ffn_gate is not None
+        widen = [part for part in (block.ffn_gate, block.ffn_in) if part is not None]
         self.widen = together([part.weight for part in widen], [part.bias for part in widen])
+        self.gelu = block.gelu
         self.narrow = linear(block.ffn_out.weight, block.ffn_out.bias)
 
     def _pairs(self, rows: Float[Tensor, "out *in"] | None) -> Float[Tensor, "out *in"] | None:
@@ -91,7 +97,8 @@ class _Layer:
     ) -> Float[Tensor, "batch time width"]:
         """As `DecoderBlock.feed_forward`."""
         if not self.gate:
-            return self.narrow(F.gelu(*self.widen(x)))
+            (up,) = self.widen(x)
+            return self.narrow(self.gelu(up))
         gate, up = self.widen(x)
         return self.narrow(F.silu(gate) * up)
 
@@ -116,9 +123,8 @@ def _waves(
     rotary positions. Computed once for all layers."""
     if config.positions != "rope":
         return None
-    d_k = config.width // config.n_heads
-    channels = torch.arange(0, d_k, 2, dtype=torch.float64)  # [d_k / 2]: 0, 2, 4, ...
-    angles = positions[:, None, :, None] / config.rope_base ** (channels / d_k)
+    turns = rope_frequencies(config.d_k, config.rope_base, config.rope_scaling)
+    angles = positions[:, None, :, None] * turns
     return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
 
 
@@ -169,7 +175,7 @@ class _RMSNorm(torch.autograd.Function):
     the forward's."""
 
     @staticmethod
-    def forward(ctx, x, weight, eps):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         width = len(weight)
         scale = width**0.5 / _hypotenuse(x, x.new_tensor(width * eps).sqrt())
         normed = x * scale
@@ -177,7 +183,7 @@ class _RMSNorm(torch.autograd.Function):
         return normed * weight
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         normed, scale, weight = ctx.saved_tensors
         products = grad * normed
         along = (products @ weight / len(weight))[..., None]  # no gradient along x itself
@@ -188,6 +194,7 @@ class _RMSNorm(torch.autograd.Function):
 # ---- training
 
 
+@twin_of("course_lib.objectives.causal_lm_loss")
 def next_token_loss(model: DecoderLM, ids: Int64[Tensor, "batch time"]) -> Float[Tensor, ""]:
     """`causal_lm_loss(model(ids), ids)` and its gradients, for texts without padding.
 
@@ -215,7 +222,7 @@ def next_token_loss(model: DecoderLM, ids: Int64[Tensor, "batch time"]) -> Float
     return F.cross_entropy(F.linear(x, table), labels)
 
 
-def _one_by_one(weights: Sequence[Weight], biases: Sequence[Bias]) -> Callable:
+def _one_by_one(weights: Sequence[Weight], biases: Sequence[Bias]) -> Maps:
     """For long inputs stacking gains nothing, and its backward pass would copy the gradients."""
     return lambda x: [F.linear(x, *pair) for pair in zip(weights, biases)]
 
@@ -270,6 +277,7 @@ class GrowingCache:
         return GrowingCache(memory, self.length, mask)
 
 
+@twin_of("course_lib.decoder.decode_step")
 class FastDecoder:
     """A `DecoderLM` made ready to write. It stands in the model's place in `decode_step`, and so in
     `generate`, `stream_tokens`, `logits_of` and `log_probs_of`; and in `fast_beam_search`.
@@ -299,7 +307,7 @@ class FastDecoder:
         self._layers = [_Layer(block, linear, stacked(linear)) for block in model.blocks]
         self._head = head((model.token_embedding if model.head is None else model.head).weight)
         kv_heads = config.n_kv_heads or config.n_heads
-        self._cache_sizes = (kv_heads, 0, config.width // config.n_heads)
+        self._cache_sizes = (kv_heads, 0, config.d_k)
 
     @torch.no_grad()
     def __call__(
@@ -349,7 +357,8 @@ class FastDecoder:
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             torch.stack([k, v], out=behind[layer])
-            return _attention(q, *memory[layer], mask)
+            keys, values = memory[layer]
+            return _attention(q, keys, values, mask)
 
         x = self._embed(ids, positions)
         return _through(self._layers, x, _waves(self.config, positions), attend), cache

@@ -10,8 +10,12 @@ from operator import add
 
 from course_lib.pre_tokenization import chunks, pre_tokenize, split_special
 from course_lib.tokenization import BPETokenizer, train_bpe
+from course_lib.twins import twin_of
+
+__all__ = ["train_bpe_fast"]
 
 
+@twin_of("course_lib.tokenization.train_bpe")
 def train_bpe_fast(text: str, vocab_size: int, special_tokens: Sequence[str] = ()) -> BPETokenizer:
     """Learn the tokenizer that `train_bpe` learns. It raises the same errors, and one more.
 
@@ -76,7 +80,7 @@ def train_bpe_fast(text: str, vocab_size: int, special_tokens: Sequence[str] = (
                 put(pair, pair_counts[pair])
             continue
 
-        left, right = pair
+        left, right = pair[0], pair[1]
         token = vocab[ord(left)] + vocab[ord(right)]
         new_id = merge_ids[ord(left), ord(right)] = token_ids.setdefault(token, len(token_ids))
         vocab[new_id] = token

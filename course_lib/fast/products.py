@@ -1,4 +1,4 @@
-"""Ways to multiply by a matrix of weights, for `fast_decoder`: as it is, or kept in fewer bits."""
+"""Ways to multiply by a matrix of weights, for `fast.decoder`: as it is, or kept in fewer bits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,27 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = [
+    "FEW",
+    "GROUP",
+    "LINEAR",
+    "Bias",
+    "Map",
+    "Maps",
+    "Together",
+    "Weight",
+    "bfloat16",
+    "float32",
+    "int4",
+    "plain",
+    "stacked",
+]
+
 Weight = Float[Tensor, "out in"]
 Bias = Float[Tensor, "out"] | None
 Map = Callable[[Tensor], Tensor]
-Together = Callable[[Sequence[Weight], Sequence[Bias]], Callable[[Tensor], Sequence[Tensor]]]
+Maps = Callable[[Tensor], Sequence[Tensor]]
+Together = Callable[[Sequence[Weight], Sequence[Bias]], Maps]
 
 
 def plain(weight: Weight, bias: Bias = None) -> Map:
@@ -23,8 +40,9 @@ def plain(weight: Weight, bias: Bias = None) -> Map:
 def stacked(linear: Callable[..., Map]) -> Together:
     """Several matrices that multiply the same vector, as one."""
 
-    def together(weights: Sequence[Weight], biases: Sequence[Bias]) -> Callable:
-        bias = None if biases[0] is None else torch.cat(list(biases))
+    def together(weights: Sequence[Weight], biases: Sequence[Bias]) -> Maps:
+        given = [bias for bias in biases if bias is not None]
+        bias = torch.cat(given) if given else None
         multiply, sizes = linear(torch.cat(list(weights)), bias), [len(one) for one in weights]
         return lambda x: multiply(x).split(sizes, dim=-1)
 

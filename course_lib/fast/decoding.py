@@ -7,10 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from course_lib.decoding import top_p_filter
-from course_lib.fast_decoder import FastDecoder
+from course_lib.fast.decoder import FastDecoder
 from course_lib.shapes import check_shapes
+from course_lib.twins import twin_of
+
+__all__ = ["CANDIDATES", "fast_beam_search", "fast_top_p_filter"]
 
 
+@twin_of("course_lib.decoding.beam_search")
 @torch.no_grad()
 def fast_beam_search(
     model: FastDecoder,
@@ -62,6 +66,7 @@ def fast_beam_search(
 CANDIDATES = 512  # more than a nucleus mostly holds
 
 
+@twin_of("course_lib.decoding.top_p_filter")
 @check_shapes
 def fast_top_p_filter(
     logits: Float[Tensor, "*batch vocab"], p: float
