@@ -31,7 +31,7 @@ from side_by_side import Comparison, Growth, in_turn, save
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from course_lib.data.python_reference import python_reference_text
-from course_lib.fast_bpe import train_bpe_fast
+from course_lib.fast import train_bpe_fast
 from course_lib.pre_tokenization import GPT2_PATTERN, chunks
 from course_lib.tokenization import BPETokenizer
 from course_lib.tokenizer_json import spell

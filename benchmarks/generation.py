@@ -23,8 +23,7 @@ from transformers.utils import logging
 
 from course_lib.decoder import DecoderLM, decode_step
 from course_lib.decoding import apply_temperature, beam_search, generate, log_probs_of
-from course_lib.fast_decoder import FastDecoder
-from course_lib.fast_decoding import fast_beam_search, fast_top_p_filter
+from course_lib.fast import FastDecoder, fast_beam_search, fast_top_p_filter
 from course_lib.pretrained import load_smollm2
 from course_lib.pretrained.export import export_decoder
 

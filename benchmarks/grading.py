@@ -26,7 +26,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.api import Gradebook
 from side_by_side import Comparison, Fact, Growth, in_turn, save
 
-from course_lib.grading.sandbox import strongest_level
+from course_lib.grading.sandbox.launcher import strongest_level
 from course_lib.notebooks import ROOT
 
 BODIES = {  # name: (right, wrong, check)
@@ -119,10 +119,10 @@ class Memory(threading.Thread):
         while not self.done.wait(0.05):
             for process in psutil.Process().children(recursive=True):
                 try:
-                    if "course_lib.grading.worker" not in process.cmdline():
+                    if "course_lib.grading.sandbox.server" not in process.cmdline():
                         continue
                     memory = process.memory_full_info()
-                    in_session = "course_lib.grading.worker" in process.parent().cmdline()
+                    in_session = "course_lib.grading.sandbox.server" in process.parent().cmdline()
                 except (psutil.Error, AttributeError):  # it has ended meanwhile
                     continue
                 self.zygote = max(self.zygote, memory.rss)

@@ -23,8 +23,7 @@ import training_step
 from side_by_side import Profile, in_turn, save
 from transformers.utils import logging
 
-from course_lib.fast_bpe import train_bpe_fast
-from course_lib.fast_decoder import FastDecoder
+from course_lib.fast import FastDecoder, train_bpe_fast
 from course_lib.pretrained import load_smollm2
 from course_lib.scaling import minimise_huber, start_grid
 from course_lib.tokenization import train_bpe

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from course_lib.decoder import DecoderConfig, DecoderLM
-from course_lib.fast_decoder import next_token_loss
+from course_lib.fast import next_token_loss
 from course_lib.objectives import causal_lm_loss
 from course_lib.pretrained.export import export_decoder
 

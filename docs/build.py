@@ -27,12 +27,15 @@ ROOT = DOCS.parent
 
 # --- the pages ---------------------------------------------------------------------------------
 
+AROUND = ("CONTRIBUTING", "CHANGELOG", "SECURITY", "CODE_OF_CONDUCT")  # in the root, with README
+
 
 def stage(source: Path) -> None:
     """Copy the pages to `source`; the front page is made of the README."""
     pages = [path for path in DOCS.iterdir() if path.suffix in {".md", ".rst", ".svg"}]
     pictures = DOCS.glob("screenshots/*.png")
-    for path in (*pages, *pictures, ROOT / "CONTRIBUTING.md", ROOT / "LICENSE"):
+    around = [ROOT / f"{name}.md" for name in AROUND]
+    for path in (*pages, *pictures, *around, ROOT / "LICENSE", ROOT / "CITATION.cff"):
         target = source / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -56,7 +59,7 @@ def front_page(guides: list[str]) -> str:
     """The README with a map to click for its diagram, and the contents of the side bar."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     notebooks = re.findall(r"\[(\d\d [^]]+)\]\((notebooks/.+?)\.ipynb\)", readme)
-    beside = [*(f"docs/{name}" for name in guides), "docs/api", "CONTRIBUTING"]
+    beside = [*(f"docs/{name}" for name in guides), "docs/api", *AROUND]
     return (
         re.sub(r"```mermaid\n.*?```\n", MAP, readme, flags=re.DOTALL)
         + contents("The notebooks", [f"{title} <{page}>" for title, page in notebooks])
