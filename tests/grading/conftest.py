@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from course_lib.grading.attacks.corpus import assignment
+from course_lib.grading.jobs import run
 from course_lib.grading.sandbox.launcher import strongest_level
 from course_lib.notebooks import ROOT
 from course_lib.release import released_from
@@ -55,3 +56,10 @@ def hand_in(course_folder):
         return folder
 
     return hand_in
+
+
+@pytest.fixture(scope="session")
+def here():
+    """Judges without a pool: these tests are about what becomes of a judgement, and a process that
+    starts for each of them would take most of their time."""
+    return lambda jobs: ((job, run(job)) for job in jobs)

@@ -35,7 +35,7 @@ def scores(folder, url=None):
         }  # fmt: skip
 
 
-def states(folder, judge_all=judge_here):
+def states(folder, judge_all):
     return {one.student: one.state for one in Course(folder).grade("small", judge_all)}
 
 
@@ -77,7 +77,7 @@ def test_a_class_gets_its_grades_and_a_second_run_changes_nothing(course_folder,
     assert scores(course_folder) == must | {"ada": None, "bob": 2}
 
 
-def test_what_is_wrong_with_one_folder_is_its_own_affair(course_folder, hand_in):
+def test_what_is_wrong_with_one_folder_is_its_own_affair(course_folder, hand_in, here):
     hand_in("ada", HONEST)
     hand_in("bob", HONEST).joinpath("timestamp.txt").mkdir()
     hand_in("cyd", HONEST).joinpath("timestamp.txt").write_bytes(b"\xff\xfe\x00")
@@ -85,7 +85,7 @@ def test_what_is_wrong_with_one_folder_is_its_own_affair(course_folder, hand_in)
     with open(hand_in("eve", HONEST) / "data.bin", "wb") as data:
         data.truncate(2**40)
     for state in ("graded", "unchanged"):
-        results = {one.student: one for one in Course(course_folder).grade("small", judge_here)}
+        results = {one.student: one for one in Course(course_folder).grade("small", here)}
         assert results.pop("ada").state == state
         assert all(one.state == "refused" and one.reason for one in results.values())
         assert "MiB" in results["eve"].reason
@@ -118,9 +118,9 @@ def test_who_ends_the_process_that_sessions_come_from_is_refused_alone(course_fo
     assert scores(course_folder) == {"ada": 2, "bob": None, "cyd": 2}
 
 
-def test_a_grade_that_was_half_written_is_written_again(course_folder, hand_in):
+def test_a_grade_that_was_half_written_is_written_again(course_folder, hand_in, here):
     hand_in("ada", HONEST)
-    assert states(course_folder) == {"ada": "graded"}
+    assert states(course_folder, here) == {"ada": "graded"}
     path = course_folder / "autograded" / "ada" / "small" / "small.ipynb"
     path.write_text(path.read_text()[:1000])
     assert states(course_folder, never) == {"ada": "graded"}
@@ -153,18 +153,18 @@ def test_a_job_that_kills_every_judge_is_refused(monkeypatch):
     assert same is job and isinstance(judgement, Refused) and "killed" in str(judgement)
 
 
-def test_a_grade_comes_back_after_a_refusal(course_folder, hand_in):
+def test_a_grade_comes_back_after_a_refusal(course_folder, hand_in, here):
     hand_in("ada", HONEST)
-    assert states(course_folder) == {"ada": "graded"}
+    assert states(course_folder, here) == {"ada": "graded"}
     shutil.rmtree(course_folder / ".grading")
     refuse = lambda jobs: ((job, Refused("no judge today")) for job in jobs)  # noqa: E731
     assert states(course_folder, refuse) == {"ada": "refused"}
     assert scores(course_folder) == {"ada": None}
-    assert states(course_folder) == {"ada": "graded"}
+    assert states(course_folder, here) == {"ada": "graded"}
     assert scores(course_folder) == {"ada": 2}
 
 
-def test_the_same_as_nbgraders_own_command(course_folder, hand_in):
+def test_the_same_as_nbgraders_own_command(course_folder, hand_in, here):
     """`course grade` leaves out steps of nbgrader's that would find nothing to do."""
     for student, name in {"ada": "copied a check cell", "bob": "replaces check"}.items():
         hand_in(student, BY_NAME[name])
@@ -180,7 +180,7 @@ def test_the_same_as_nbgraders_own_command(course_folder, hand_in):
             found[path.parts[-3]] = notebook
         return found
 
-    assert set(states(course_folder).values()) == {"graded"}
+    assert set(states(course_folder, here).values()) == {"graded"}
     ours, our_scores = written(), scores(course_folder)
     command = [sys.executable, "-m", "nbgrader", "autograde", "small", "--force"]
     done = subprocess.run(command, cwd=course_folder, capture_output=True, text=True)
@@ -189,7 +189,7 @@ def test_the_same_as_nbgraders_own_command(course_folder, hand_in):
     assert scores(course_folder) == our_scores == {"ada": 2, "bob": 0}
 
 
-def test_the_second_pass_judges_nothing(course_folder, hand_in, monkeypatch):
+def test_the_second_pass_judges_nothing(course_folder, hand_in, monkeypatch, here):
     """nbgrader finds each judgement, also where a check was edited after its release."""
 
     def judged_again(job):
@@ -199,17 +199,19 @@ def test_the_second_pass_judges_nothing(course_folder, hand_in, monkeypatch):
     path = course_folder / "notebooks" / "small" / "small.ipynb"
     edited = path.read_text().replace("double(-0.25)", "double(-0.5)")
     monkeypatch.setattr("course_lib.grading.nbgrader.preprocessors.run", judged_again)
-    assert states(course_folder) == {"ada": "graded"}
+    assert states(course_folder, here) == {"ada": "graded"}
     path.write_text(edited)
     hand_in("ada", WRONG)
-    assert states(course_folder) == {"ada": "graded"}
+    assert states(course_folder, here) == {"ada": "graded"}
     assert scores(course_folder) == {"ada": 0}
 
 
-def test_to_find_no_judgement_in_the_second_pass_is_an_error(course_folder, hand_in, monkeypatch):
+def test_to_find_no_judgement_in_the_second_pass_is_an_error(
+    course_folder, hand_in, monkeypatch, here
+):
     hand_in("ada", HONEST)
     monkeypatch.setattr("course_lib.grading.jobs.Judgements.put", lambda *_: None)
-    (result,) = Course(course_folder).grade("small", judge_here)
+    (result,) = Course(course_folder).grade("small", here)
     assert result.state == "refused" and "not what was judged" in result.reason
     assert scores(course_folder) == {"ada": None}
 
@@ -268,9 +270,9 @@ def test_a_folder_that_would_not_use_the_judge_is_refused(course_folder):
         Course(course_folder)
 
 
-def test_seeds_of_hidden_cases_are_kept_for_an_appeal(course_folder, hand_in):
+def test_seeds_of_hidden_cases_are_kept_for_an_appeal(course_folder, hand_in, here):
     hand_in("ada", HONEST)
-    states(course_folder)
+    states(course_folder, here)
     path = course_folder / "autograded" / "ada" / "small" / "small.ipynb"
     cells = {
         cell.metadata.nbgrader.grade_id: cell

@@ -13,7 +13,6 @@ from course_lib.cli import app
 from course_lib.grading.attacks.corpus import BYSTANDER, CORPUS
 from course_lib.grading.grades import Course
 from course_lib.grading.overview import ClassFolder
-from course_lib.grading.pool import judge_here
 
 BY_NAME = {one.name: one for one in CORPUS}
 
@@ -27,7 +26,7 @@ def test_nobody_has_handed_in(course_folder):
     ]  # fmt: skip
 
 
-def test_a_class(course_folder, hand_in, tmp_path):
+def test_a_class(course_folder, hand_in, tmp_path, here):
     due = datetime(2026, 1, 1)
     with Gradebook(f"sqlite:///{course_folder / 'gradebook.db'}") as gradebook:
         gradebook.find_assignment("small").duedate = due
@@ -44,7 +43,7 @@ def test_a_class(course_folder, hand_in, tmp_path):
     nbformat.write(notebook, path)
     hand_in("eve", BYSTANDER).joinpath("small.ipynb").write_text("no notebook")
     hand_in("-rf", BYSTANDER)
-    assert len(list(Course(course_folder).grade("small", judge_here))) == 6
+    assert len(list(Course(course_folder).grade("small", here))) == 6
     hand_in("fay", BYSTANDER)
 
     gradebook = course_folder / "gradebook.db"
@@ -74,9 +73,9 @@ def test_a_class(course_folder, hand_in, tmp_path):
     assert "returns a tensor" in page.read_text(encoding="utf-8")
 
 
-def test_a_mark_that_a_person_corrects_counts(course_folder, hand_in):
+def test_a_mark_that_a_person_corrects_counts(course_folder, hand_in, here):
     hand_in("bob", BY_NAME["replaces check"])
-    list(Course(course_folder).grade("small", judge_here))
+    list(Course(course_folder).grade("small", here))
     with Gradebook(f"sqlite:///{course_folder / 'gradebook.db'}") as gradebook:
         (notebook,) = gradebook.find_submission("small", "bob").notebooks
         next(g for g in notebook.grades if g.name == "check-double").manual_score = 1

@@ -18,7 +18,6 @@ from nbgrader.api import Gradebook
 
 from course_lib.grading.attacks.corpus import BYSTANDER, Submission
 from course_lib.grading.grades import Course
-from course_lib.grading.pool import judge_here
 from course_lib.grading.sanitize import sanitize
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -106,10 +105,10 @@ def browser():
 
 
 @pytest.fixture
-def graded(course_folder, hand_in):
+def graded(course_folder, hand_in, here):
     hand_in("eve", _hostile())
     hand_in("ada", BYSTANDER)
-    assert {one.state for one in Course(course_folder).grade("small", judge_here)} == {"graded"}
+    assert {one.state for one in Course(course_folder).grade("small", here)} == {"graded"}
     return course_folder
 
 

@@ -14,7 +14,6 @@ from PIL import Image
 from course_lib.grading.attacks.corpus import RIGHT, assignment
 from course_lib.grading.folder import CourseFolder
 from course_lib.grading.intake import Refused, take
-from course_lib.grading.jobs import run
 from course_lib.grading.rebuild import rebuild
 from course_lib.release import released_from
 
@@ -51,11 +50,6 @@ def picture(color="red"):
     content = io.BytesIO()
     Image.new("RGB", (4, 4), color).save(content, "PNG")
     return base64.b64encode(content.getvalue()).decode()
-
-
-def here(jobs):
-    """Judge without a pool: one process is enough for one submission."""
-    return ((job, run(job)) for job in jobs)
 
 
 def api(folder):
@@ -164,7 +158,7 @@ def test_another_notebook_goes_to_a_person(released):
             rebuild(handed_in, released)
 
 
-def test_the_same_is_let_in_by_all_ways(course_folder, hand_in, released):
+def test_the_same_is_let_in_by_all_ways(course_folder, hand_in, released, here):
     """Names of any script, other file names, byte order marks: `nbgrader autograde` and
     `course grade` give the same marks and refuse the same."""
     from nbgrader.api import Gradebook
@@ -299,7 +293,7 @@ def test_a_renamed_function_is_named(released):
 
 
 @pytest.fixture
-def term(course_folder):
+def term(course_folder, here):
     """A course folder with one submission that has an answer in words, and its ways."""
     from nbgrader.api import Gradebook
 

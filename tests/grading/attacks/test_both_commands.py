@@ -42,13 +42,12 @@ jobs.judge = partial(jobs.judge, clock=CLOCK)
 """
 
 
-def test_both_commands_give_the_marks_they_must(course_folder, hand_in, monkeypatch):
+def test_both_commands_give_the_marks_they_must(course_folder, hand_in, here, monkeypatch):
     for student, one in TRIED.items():
         hand_in(student, one)
     with open(course_folder / "nbgrader_config.py", "a") as config:
         config.write(QUICKLY)
     monkeypatch.setattr(jobs, "judge", jobs.judge)  # afterwards it is what it was
-    here = lambda new: ((job, jobs.run(job)) for job in new)  # noqa: E731
     assert {one.state for one in Course(course_folder).grade("small", here)} == {"graded"}
     assert marks(course_folder) == MUST
     command = [sys.executable, "-m", "nbgrader", "autograde", "small", "--force"]
