@@ -7,15 +7,13 @@ submission. A job whose worker dies is tried again alone, so it takes nobody dow
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing.connection import wait as wait_for
 
+from course_lib.grading import worker
 from course_lib.grading.intake import Refused
 from course_lib.grading.jobs import Job, Judgement, run
 from course_lib.grading.sandbox.launcher import SandboxUnavailable
@@ -74,20 +72,7 @@ def _alone(job: Job, tries: int = 2) -> Judgement | Refused:
 
 def _pool(processes: int) -> ProcessPoolExecutor:
     spawn = multiprocessing.get_context("spawn")  # torch has threads, which a fork would not have
-    return ProcessPoolExecutor(processes, mp_context=spawn, initializer=_end_with_the_parent)
-
-
-def _end_with_the_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever; Ctrl-C is the parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            wait_for([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    return ProcessPoolExecutor(processes, mp_context=spawn, initializer=worker.begin)
 
 
 def _result(future: Future[Judgement]) -> Judgement | Refused:
