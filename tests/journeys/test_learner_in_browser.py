@@ -132,12 +132,13 @@ def test_a_learners_day(clone, course, course_lab, page, choose, centre, picture
     said = course("submit", NAME, "--no-show")
     assert re.search(r"attention\.softmax +2 of 2", said)
     assert "2 of 20 points" in said
+    page.goto("about:blank")  # or JupyterLab, still there, asks for something meanwhile
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto((clone / "workspace" / "feedback" / f"{NAME}.html").as_uri())
     expect(page.get_by_text("2 of 20 points.")).to_be_visible()
     assert page.locator("math").count() > 20
-    assert all(url.startswith(("file:", "data:")) for url in asked)
+    assert not [url for url in asked if not url.startswith(("file:", "data:"))]
     right = page.get_by_text("attention.softmax: right on all")
     centre(right)
     expect(right).to_be_visible()
