@@ -159,6 +159,13 @@ def execute(notebook: NotebookNode, folder: Path, **options: Any) -> NotebookNod
     """
     from nbclient import NotebookClient  # here, as most of the `course` command does without
 
+    from course_lib.kernels import ListeningManager
+
     settings = {"timeout": 600, "kernel_name": "python3", "record_timing": False, **options}
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, **settings)
+    client = NotebookClient(
+        notebook,
+        resources={"metadata": {"path": str(folder)}},
+        kernel_manager_class=ListeningManager,
+        **settings,
+    )
     return client.execute()
