@@ -182,6 +182,22 @@ CALLS: dict[str, dict[str, Any]] = {
         "model": classifier, "inputs": (IDS, ONES), "labels": torch.tensor([0, 1]), "steps": 1,
         "generator": seeded, "learning_rate": 0.1, "batch_size": 2, "progress": False,
     },
+    "adapting.instruction_example": {"prompt_ids": [1, 2], "answer_ids": [3]},
+    "adapting.preference_loss": {"chosen": LOGITS[0], "rejected": LOGITS[1]},
+    "adapting.dpo_loss": {
+        "policy_chosen": LOGITS[0], "policy_rejected": LOGITS[1], "reference_chosen": LOGITS[1],
+        "reference_rejected": LOGITS[0], "beta": 0.1,
+    },
+    "adapting.kl_reward": {
+        "reward": X[:, 0], "policy_log_probs": X, "reference_log_probs": X,
+        "mask": torch.ones(3, 4, dtype=torch.bool), "beta": 0.1,
+    },
+    "adapting.policy_gradient_loss": {
+        "log_probs": X, "mask": torch.ones(3, 4, dtype=torch.bool), "advantage": X[:, 0],
+    },
+    "adapting.quantize_rows": {"weight": X, "bits": 4},
+    "adapting.dequantize_rows": {"values": X.to(torch.int8), "scale": X[:, 0]},
+    "adapting.choose_passages": {"scores": [0.5, 0.9], "lengths": [3, 4], "budget": 5},
     "ngram.train_ngram": {"ids": torch.arange(5), "n": 2},
     "ngram.ngram_probs": {
         "model": {(): Counter({1: 2}), (1,): Counter({2: 1})}, "context": [1], "vocab_size": 7,
