@@ -1,4 +1,4 @@
-"""From a model to a product: pipelines, their evaluation, and what they cost (notebook 11)."""
+"""From a model to a product: pipelines, their evaluation, and what they cost (notebook 13)."""
 
 from __future__ import annotations
 

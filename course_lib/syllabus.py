@@ -211,7 +211,7 @@ CHAPTERS = (
         ),
     ),
     Chapter(
-        "11_project",
+        "13_project",
         "pipeline",
         "Project",
         "From a use case to a product: which model, adapted how, at what cost?",

@@ -1,4 +1,4 @@
-"""Figures of notebook 11: numbers to decide by."""
+"""Figures of notebook 13: numbers to decide by."""
 
 from __future__ import annotations
 

@@ -1205,7 +1205,7 @@ print("failures:", [text for text, *_ in mine["failures"]])
 # %% tags=["experiment"]
 from course_lib.review import quiz
 
-quiz("11_project")
+quiz("13_project")
 
 # %% [markdown]
 # ## Summary
