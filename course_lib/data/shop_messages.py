@@ -1,5 +1,5 @@
 """Messages to a small shop: which team should read each, and which product it is about (notebook
-11).
+13).
 
 Written for this course. A hundred of them, twenty a team; no two are about the same product.
 """

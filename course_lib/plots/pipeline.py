@@ -11,6 +11,30 @@ from course_lib.plots.style import COLOURS, new_figure
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
+def life_cycle_chart(stages: Mapping[str, Sequence[str]]) -> Figure:
+    """The life cycle of a project: its stages in a row, with what belongs to each, and the way back
+    from the last to the first.
+
+    Args:
+        stages: for each stage, in order, the lines below its name.
+    """
+    figure, (axis,) = new_figure(width=8.4, height=2.7)
+    axis.axis("off")
+    axis.set(xlim=(-0.55, len(stages) - 0.45), ylim=(-1.15, 0.4))
+    arrow = {"arrowstyle": "->", "color": "black"}
+    for place, ((stage, lines), colour) in enumerate(zip(stages.items(), COLOURS, strict=False)):
+        box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": colour}
+        axis.text(place, 0.1, stage, ha="center", va="center", weight="bold", bbox=box)
+        axis.text(place, -0.15, "\n".join(lines), ha="center", va="top", size=8.5)
+        if place:
+            axis.annotate("", (place - 0.32, 0.1), (place - 0.68, 0.1), arrowprops=arrow)
+    last = len(stages) - 1
+    axis.plot([last, last, 0], [0.22, 0.34, 0.34], color="black", linewidth=1, linestyle="-")
+    axis.annotate("", (0, 0.19), (0, 0.345), arrowprops=arrow)
+    axis.set_title("From use case to product, and back with what was learned")
+    return figure
+
+
 def score_chart(scores: Mapping[str, tuple[float, float, float, float]], guessing: float) -> Figure:
     """Accuracy with its interval against the time an input takes.
 

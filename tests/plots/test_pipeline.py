@@ -34,3 +34,9 @@ def test_costs_have_a_line_each() -> None:
     assert axis.get_xscale() == axis.get_yscale() == "log"
     assert [list(line.get_ydata()) for line in axis.lines] == [[1, 10], [36, 36]]
     assert axis.get_title("left") == "Title"
+
+
+def test_each_stage_of_the_life_cycle_has_its_lines() -> None:
+    (axis,) = draw(plots.life_cycle_chart({"use case": ["a task"], "model": ["one", "two"]}))
+    texts = [text.get_text() for text in axis.texts]
+    assert [text for text in texts if text] == ["use case", "a task", "model", "one\ntwo"]
