@@ -75,8 +75,11 @@ def write_source(notebook: NotebookNode, path: Path) -> None:
 
 def content(notebook: NotebookNode) -> list[tuple[str, str, dict[str, Any]]]:
     """What an author writes of each cell: its type, its text, its metadata that mean something."""
-    cells = map(_plain, notebook.cells)
-    return [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in cells]
+    return list(map(_plain_content, notebook.cells))
+
+
+def _plain_content(cell: NotebookNode) -> tuple[str, str, dict[str, Any]]:
+    return cell.cell_type, cell.source, dict(_plain(cell).metadata)
 
 
 def _plain(cell: NotebookNode) -> NotebookNode:
@@ -104,7 +107,8 @@ def is_stale(path: Path) -> bool:
 def build(path: Path) -> float:
     """Make the notebook of a text: execute it, drop noise, save it beside the text.
 
-    What was edited in the notebook since it was built goes into the text first.
+    What was edited in the notebook since it was built goes into the text first. Where nothing but
+    prose differs from the notebook, its outputs are kept and nothing is executed.
 
     Returns:
         The seconds the execution took.
@@ -117,12 +121,25 @@ def build(path: Path) -> float:
     take_in_edits(path)
     notebook = read_source(path)
     start = time.perf_counter()
-    execute(notebook, path.parent)
+    if not _keep_outputs(notebook, _built(path)):
+        execute(notebook, path.parent)
     seconds = time.perf_counter() - start
     _drop_noise(notebook)
     take_in_edits(path)  # made in Jupyter while this executed
     nbformat.write(notebook, path.with_suffix(".ipynb"))
     return seconds
+
+
+def _keep_outputs(notebook: NotebookNode, built: NotebookNode | None) -> bool:
+    """Take over the outputs of a notebook that differs, but in prose alone; whether it does."""
+    if built is None or content(built) == content(notebook):
+        return False
+    new, old = ([c for c in one.cells if c.cell_type == "code"] for one in (notebook, built))
+    if list(map(_plain_content, new)) != list(map(_plain_content, old)):
+        return False
+    for cell, executed in zip(new, old, strict=True):
+        cell.outputs, cell.execution_count = executed.outputs, executed.execution_count
+    return True
 
 
 def take_in_edits(path: Path) -> None:

@@ -21,7 +21,10 @@ def build(
     ] = None,
     stale: Annotated[bool, typer.Option(help="those that differ from their text")] = False,
 ) -> None:
-    """Make notebooks of their texts (notebooks/NAME/NAME.py): execute and save them."""
+    """Make notebooks of their texts (notebooks/NAME/NAME.py): execute and save them.
+
+    Where nothing but prose has changed, the outputs are kept and nothing is executed.
+    """
     from course_lib.authoring import source
     from course_lib.notebooks import NOTEBOOKS
 
@@ -32,7 +35,7 @@ def build(
         if stale:
             paths = [path for path in source.sources(NOTEBOOKS) if source.is_stale(path)]
         for path in paths:
-            console.print(f"Executing {path.stem} ...")
+            console.print(f"Building {path.stem} ...")
             console.print(f"{path.stem}: {source.build(path):.1f} s")
 
 

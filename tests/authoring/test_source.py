@@ -75,6 +75,20 @@ def test_what_is_edited_in_the_text_is_built(text):
     assert read(text).cells[1].outputs[0].text == "48\n"
 
 
+def test_where_prose_alone_has_changed_outputs_are_kept(text, monkeypatch):
+    source.build(text)
+    text.write_text(
+        TEXT.replace("A notebook.", "A book.\n\n# %% [markdown]\n# More."), encoding="utf-8"
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(source, "execute", lambda *_: pytest.fail("it was executed"))
+        source.build(text)
+    notebook = read(text)
+    assert [cell.source for cell in notebook.cells[:2]] == ["# Twelve\n\nA book.", "More."]
+    assert notebook.cells[2].outputs[0].text == "42\n"
+    assert not source.is_stale(text)
+
+
 def test_what_is_edited_in_jupyter_goes_into_the_text(text):
     source.build(text)
     edit_in_jupyter(text, "6 * 7", "6 * 9")
