@@ -6,6 +6,8 @@ import inspect
 import os
 import shutil
 import subprocess
+import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,13 @@ def minilm():
     from course_lib.pretrained import load_minilm
 
     return load_minilm()
+
+
+@pytest.fixture(scope="session")
+def characters() -> list[str]:
+    """Every character, but of those that mean nothing (not assigned, or private) one in a hundred."""
+    every = (chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i < 0xE000)
+    return [c for c in every if unicodedata.category(c) not in ("Cn", "Co") or ord(c) % 100 == 0]
 
 
 @pytest.fixture(scope="session")

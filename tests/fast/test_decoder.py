@@ -279,7 +279,7 @@ def test_loss_needs_two_tokens():
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
 @pytest.mark.parametrize("end_id", [-1, 4])
 def test_beams(config, width, length_penalty, end_id):
-    for seed in range(3):
+    for seed in range(3 if width < 60 else 1):
         model = make_model(config, seed)
         if end_id >= 0:  # an end that comes, now and then
             start = generate(model, torch.tensor([[1, 2]]), max_new_tokens=4)[0][0]

@@ -45,7 +45,7 @@ def run(path: Path, setting: dict[str, str]) -> tuple[int, list[str]]:
         command = [sys.executable, "-m", "pytest", path, "--nbval", "-qq", f"--junitxml={report}"]
         done = subprocess.run(
             [*command, "-p", "no:cacheprovider"],
-            env=os.environ | setting,
+            env=os.environ | setting | {"OMP_WAIT_POLICY": "passive"},  # others may be at work
             stdout=subprocess.PIPE,
             text=True,
         )

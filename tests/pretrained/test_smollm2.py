@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import gguf
@@ -27,10 +28,13 @@ def reference() -> transformers.LlamaForCausalLM:
     """transformers' own model, with transformers' own reading of the same file."""
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    config = transformers.AutoConfig.from_pretrained(GGUF_PATH.parent, gguf_file=GGUF_PATH.name)
-    with torch.device("meta"):
-        model = transformers.LlamaForCausalLM(config)
-    weights = load_gguf_checkpoint(GGUF_PATH, return_tensors=True, model_to_load=model)["tensors"]
+    with pytest.MonkeyPatch.context() as patched:  # parsing takes seconds: once for both
+        patched.setattr(gguf, "GGUFReader", cache(gguf.GGUFReader))
+        config = transformers.AutoConfig.from_pretrained(GGUF_PATH.parent, gguf_file=GGUF_PATH.name)
+        with torch.device("meta"):
+            empty = transformers.LlamaForCausalLM(config)
+        read = load_gguf_checkpoint(str(GGUF_PATH), return_tensors=True, model_to_load=empty)
+        weights = read["tensors"]
     model = transformers.LlamaForCausalLM(config)
     loaded = model.load_state_dict(weights, strict=False)
     assert loaded.missing_keys == ["lm_head.weight"]  # tied
