@@ -63,7 +63,7 @@ def test_commands_run(command, course):
         workspace = ["--workspace", str(course / "workspace")]
         if arguments[0] == "lab":  # tests/test_server.py starts it
             arguments.append("--help")
-        if arguments[0] in ("check", "submit", "progress", "reset", *REVIEW):
+        if arguments[0] in ("check", "submit", "progress", "reset", "update", *REVIEW):
             arguments += workspace + ["--no-show"] * (arguments[0] == "submit")
         if arguments[0] in ("grade", "overview"):
             arguments += ["--folder", str(course)]
