@@ -574,6 +574,7 @@ print(f"given to any other word than the two labels: at least {min(left_over):.0
 # | `course submit 00_start_here` | grades a copy of it as an instructor would, on cases you have not seen, and opens a page with the feedback |
 # | `course progress` | shows which exercises are done, and what the last check said |
 # | `course reset 00 greedy_next_token` | puts an exercise's cell back as you found it, after keeping a copy of your notebook |
+# | `course update 00` | puts the course's corrected text around your answers after you have fetched a newer course; your notebook is copied first, and no line of yours is lost |
 # | `course review` | asks the flashcards that are due today |
 # | `course doctor` | looks whether anything is missing on this machine, and says how to get it |
 #
@@ -585,7 +586,7 @@ print(f"given to any other word than the two labels: at least {min(left_over):.0
 #
 # **Any order.** Whatever a notebook needs from an earlier one comes from the package `course_lib`, so you can start where you like, and an exercise that you skip blocks nothing later.
 #
-# **Your work is yours.** No command writes over your notebooks, save `course reset`, which keeps a copy first, in `workspace/.backups`. If you want a fresh copy of one, rename yours and run `course start`: it makes what is not there and leaves the rest alone.
+# **Your work is yours.** Two commands write into your notebooks, `course reset` and `course update`; both keep a copy first, in `workspace/.backups`. If you want a fresh copy of one, rename yours and run `course start`: it makes what is not there and leaves the rest alone.
 #
 # **The map.** Each notebook opens one part of the picture above.
 #

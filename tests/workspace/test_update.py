@@ -1,6 +1,7 @@
 """The course's corrected text comes around a learner's answers; no line of theirs is ever lost."""
 
 import copy
+from collections import Counter
 
 import nbformat
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from course_lib.cli import app
-from course_lib.notebooks import NOTEBOOKS, notebook_path
+from course_lib.notebooks import NOTEBOOKS, grade_id, notebook_path
 from course_lib.release import released_from
 from course_lib.workspace.start import start
 from course_lib.workspace.update import merge
@@ -20,6 +21,11 @@ EDITS = st.lists(
     st.tuples(st.sampled_from(["change", "own", "split", "delete"]), st.integers(0, 200), LINES),
     max_size=8,
 )
+
+
+def name(cell):
+    """What a cell is known by: nbgrader's name, or its own."""
+    return grade_id(cell) or cell.id
 
 
 def solution(cell):
@@ -44,13 +50,17 @@ def test_no_line_of_a_learner_is_lost(edits, gone):
     for cell in new.cells:
         if not solution(cell):
             cell.source = "corrected\n" + cell.source
-    before = {line.strip() for cell in mine.cells for line in cell.source.splitlines()}
-    answers = [cell.source for cell in mine.cells if solution(cell)]
+    names = {name(cell) for cell in new.cells}
+    whole = [c for c in mine.cells if solution(c) or name(c) not in names]
+    others = {line for c in mine.cells for line in c.source.splitlines() if line.strip()}
+    answers = Counter((cell.cell_type, cell.source) for cell in whole)
+    order = [cell.source for cell in mine.cells if solution(cell) and name(cell) in names]
     merged, _ = merge(mine, new)
     nbformat.validate(merged)
-    after = {line.strip() for cell in merged.cells for line in cell.source.splitlines()}
-    assert before <= after
-    assert set(answers) <= {cell.source for cell in merged.cells}
+    assert answers <= Counter((cell.cell_type, cell.source) for cell in merged.cells)
+    assert [c.source for c in merged.cells if solution(c) and c.source in order] == order
+    after = {line for cell in merged.cells for line in cell.source.splitlines()}
+    assert all(line in after or f"    {line}" in after for line in others)
     assert {c.source for c in new.cells if not solution(c)} <= {c.source for c in merged.cells}
 
 
