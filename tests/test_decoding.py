@@ -571,6 +571,7 @@ def test_speculation_refuses(change, name):
         speculative_accept(**(good | change), generator=generator())
 
 
+@pytest.mark.slow
 def test_speculative_generation_has_the_targets_distribution():
     """All texts of three tokens, counted, against their exact probability."""
     model, draft = small_model(1, vocab_size=3), small_model(2, vocab_size=3)

@@ -33,6 +33,7 @@ def test_words_of_ascii_are_the_library_s_in_every_neighbourhood(split_digits):
         assert pre_tokenize(text, split_digits) == library_words(text, split_digits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split_digits", [False, True])
 def test_every_character_is_cut_as_the_library_does(characters, split_digits):
     for start in range(0, len(characters), 1000):

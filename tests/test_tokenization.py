@@ -614,6 +614,7 @@ def test_wordpiece_tokenizer_equals_the_library_on_any_text(minilm, library_mini
     assert minilm.encode(text) == library_minilm.encode(text, add_special_tokens=False).ids
 
 
+@pytest.mark.slow
 def test_wordpiece_tokenizer_equals_the_library_on_every_character(
     minilm, library_minilm, characters
 ):

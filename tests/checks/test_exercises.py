@@ -63,6 +63,7 @@ def test_right_solutions_are_accepted(exercise):
     assert not failures
 
 
+@pytest.mark.slow
 @every_exercise
 def test_no_misconception_is_called_by_anothers_name(exercise):
     """One is left out at a time; what is said of it then must hold without its name."""

@@ -102,6 +102,7 @@ def test_next_tokens_drawn_one_by_one_are_as_frequent_as_sampled_ones():
         assert abs(drawn[i] - sampled[i]) <= 5 * math.sqrt(2 * n * share * (1 - share)) + 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["tiny", "small", "full"])
 def test_cross_entropy_of_its_own_text_comes_to_the_entropy_rate(size):
     land = world(size)

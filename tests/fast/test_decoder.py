@@ -274,6 +274,7 @@ def test_loss_needs_two_tokens():
 # ------------------------------------------------------------------ beams
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.parametrize("width", [1, 3, 60])
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
@@ -331,6 +332,7 @@ def test_top_p_at_the_door():
 # ------------------------------------------------------------------ a real model
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_smollm2(smollm2):
     model, tokenizer = smollm2
