@@ -133,13 +133,16 @@ def _found(
         beside = text[max(start - 1, 0) : start], text[end : end + 1]
         if token.single_word and any(map(_is_word, beside)):
             continue
+        if token.lstrip:
+            start = max(start, done)  # what the token before it has swallowed is gone
         while token.lstrip and start > done and text[start - 1] in _WHITE:
             start -= 1
         while token.rstrip and end < len(text) and text[end] in _WHITE:
             end += 1
         if done < start:
             yield done, start, None
-        yield start, end, token.id
+        if start < end:
+            yield start, end, token.id
         done = end
     if done < len(text):
         yield done, len(text), None

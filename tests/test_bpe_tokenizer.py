@@ -15,7 +15,7 @@ from pydoc_data.topics import topics
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import (
     AddedToken,
@@ -291,6 +291,16 @@ def test_words_beside_added_tokens_are_the_library_s():
     for start in range(0, len(signs), 2000):
         text = "".join(f"-#{sign}#-{sign}@{sign}-" for sign in signs[start : start + 2000])
         assert tokenizer.encode(text) == reference.encode(text).ids
+
+
+@example("x\n\n\n\nx")
+@given(st.text(st.sampled_from("\n \u3000xb"), max_size=12))
+def test_what_a_token_swallows_is_no_token_again(text):
+    """One that takes the white space around it, and is itself white space."""
+    reference = Tokenizer.from_str(library(*DEFAULT).to_str())
+    blank = {"lstrip": True, "rstrip": True, "normalized": False}
+    reference.add_tokens([AddedToken("\n\n", **blank), AddedToken("b ", rstrip=True)])
+    assert loaded(reference).encode(text) == reference.encode(text).ids
 
 
 # ---- special tokens in a text

@@ -3,6 +3,7 @@ in our `DecoderLM`."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from torch import Tensor
@@ -30,15 +31,21 @@ SOURCE = Source(
 
 # llama.cpp's types of tokens; control and user-defined ones are found before all others
 _NORMAL, _WHOLE = 1, (3, 4)
-# what may stand in the file, each after "llama."
-_GGUF_ENTRIES = {
-    *("vocab_size", "context_length", "embedding_length", "block_count", "feed_forward_length"),
-    *("attention.head_count", "attention.head_count_kv", "attention.layer_norm_rms_epsilon"),
-    *("attention.key_length", "attention.value_length", "attention.causal", "expert_count"),
-    *("expert_used_count", "use_parallel_residual", "rope.dimension_count", "rope.freq_base"),
-    *("rope.scale_linear", "rope.scaling.type", "rope.scaling.factor", "tensor_data_layout"),
-    *("rope.scaling.original_context_length", "rope.scaling.finetuned"),
+# what may stand in the file, each after "llama.", and of what kind it is
+_SIZES = """vocab_size context_length embedding_length block_count feed_forward_length
+    attention.head_count attention.head_count_kv attention.key_length attention.value_length
+    rope.dimension_count rope.scaling.original_context_length"""
+_NUMBERS = """attention.layer_norm_rms_epsilon rope.freq_base rope.scale_linear
+    rope.scaling.factor"""  # 0 where nothing is scaled
+_GGUF_ENTRIES: dict[str, type] = {
+    **dict.fromkeys(_SIZES.split(), int),
+    **dict.fromkeys(_NUMBERS.split(), float),
+    **dict.fromkeys(("expert_count", "expert_used_count"), object),  # held to a value below
+    **dict.fromkeys(("attention.causal", "use_parallel_residual"), object),
+    **dict.fromkeys(("rope.scaling.type", "rope.scaling.finetuned"), object),
+    "tensor_data_layout": object,
 }
+_GGUF_LISTS = {"tokens": str, "merges": str, "token_type": int}  # each after "tokenizer.ggml."
 _GGUF_MUST = {
     "llama.attention.causal": True,
     "llama.expert_count": 0,
@@ -141,7 +148,26 @@ def _open(path: Path) -> GGUFFile | Path:
     for key, value in wanted.items():
         if file[key] != value:
             raise ValueError(f"{path}: {key} must be {value!r}, got {file[key]!r}")
+    _check_kinds(file)
     return file
+
+
+def _check_kinds(file: GGUFFile) -> None:
+    """Whether the entries are of the kind that their names say; a damaged file's may be another."""
+    for key, kind in _GGUF_ENTRIES.items():
+        value = file.get(f"llama.{key}", None)
+        if value is None or kind is object:
+            continue
+        least = 1 if kind is int else 0
+        known = (int,) if kind is int else (int, float)
+        if type(value) not in known or not least <= value < math.inf:
+            called = "a whole number from 1" if kind is int else "a finite number from 0"
+            raise ValueError(f"{file.path}: llama.{key} must be {called}, got {value!r}")
+    for key, kind in _GGUF_LISTS.items():
+        value = file.get(f"tokenizer.ggml.{key}", [])
+        if not isinstance(value, list) or set(map(type, value)) - {kind}:
+            message = f"{file.path}: tokenizer.ggml.{key} must be a list of {kind.__name__}"
+            raise ValueError(f"{message}, got {str(value)[:60]}")
 
 
 def _read_tokenizer(files: GGUFFile | Path) -> BPETokenizer:
@@ -168,6 +194,10 @@ def _read_gguf(file: GGUFFile) -> tuple[dict[str, Tensor], DecoderConfig]:
     for key, wanted in _GGUF_MUST.items():
         if file.get(key, wanted) != wanted:
             raise ValueError(f"{file.path}: {key} must be {wanted!r}, got {file[key]!r}")
+    n_tokens = len(file["tokenizer.ggml.tokens"])
+    if file.get("llama.vocab_size", n_tokens) != n_tokens:
+        said = file["llama.vocab_size"]
+        raise ValueError(f"{file.path}: llama.vocab_size must be {n_tokens}, got {said}")
     tensors = file.tensors()
     width, n_heads = file["llama.embedding_length"], file["llama.attention.head_count"]
     d_k = file.get("llama.attention.key_length", width // n_heads)
@@ -176,7 +206,7 @@ def _read_gguf(file: GGUFFile) -> tuple[dict[str, Tensor], DecoderConfig]:
         if file.get(f"llama.{key}", d_k) != d_k:
             raise ValueError(f"{file.path}: llama.{key} must be {d_k}, got {file[f'llama.{key}']}")
     config = DecoderConfig(
-        vocab_size=len(file["tokenizer.ggml.tokens"]),
+        vocab_size=n_tokens,
         max_length=file["llama.context_length"],
         width=width,
         n_layers=file["llama.block_count"],

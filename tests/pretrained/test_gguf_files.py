@@ -224,6 +224,27 @@ def test_other_computations_are_refused_by_name(name, tmp_path):
         load_smollm2(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tokenizer.ggml.tokens", 7),
+        ("tokenizer.ggml.merges", [1, 2]),
+        ("tokenizer.ggml.token_type", True),
+        ("llama.rope.scale_linear", "x"),
+        ("llama.rope.freq_base", float("inf")),
+        ("llama.attention.layer_norm_rms_epsilon", float("nan")),
+        ("llama.attention.head_count", [4, 4]),  # one for each block, as llama.cpp allows
+        ("llama.block_count", 2.0),
+        ("llama.context_length", 0),
+        ("llama.vocab_size", 7),
+    ],
+    ids=str,
+)
+def test_entries_of_another_kind(key, value, tmp_path):
+    with pytest.raises(ValueError, match=f"{key} must be"):
+        load_smollm2(write(tmp_path, make(), entries=[(key, value)]))
+
+
 def test_the_other_byte_order(tmp_path):
     path = write(tmp_path, make(), endianess=gguf.GGUFEndian.BIG)
     with pytest.raises(ValueError, match="big-endian"):
