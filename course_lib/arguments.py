@@ -153,7 +153,7 @@ def _check_for(hint: Any) -> _Check:
         int: _whole,
         float: _number,
         abc.Callable: _function,
-        abc.Iterable: _iterable,
+        abc.Iterable: _instance(abc.Iterable, "an iterable", but=str | bytes),
     }
     return plain.get(kind) or _object(kind)
 
@@ -183,16 +183,9 @@ def _function(name: str, value: Any) -> Any:
     return value
 
 
-def _iterable(name: str, value: Any) -> Any:
-    scalar = getattr(value, "ndim", 1) == 0  # an array's class says it can be iterated over
-    if scalar or not isinstance(value, abc.Iterable) or isinstance(value, str | bytes):
-        raise TypeError(f"{name} must be an iterable, got {_short(value)}")
-    return value
-
-
-def _instance(kind: Any, called: str) -> _Check:
+def _instance(kind: Any, called: str, but: Any = ()) -> _Check:
     def check(name: str, value: Any) -> Any:
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or isinstance(value, but):
             raise TypeError(f"{name} must be {called}, got {_short(value)}")
         return value
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from course_lib.added_tokens import AddedToken, AddedTokens, any_of
-from course_lib.arguments import check_arguments
 from course_lib.pre_tokenization import GPT4_PATTERN, chunks, library_parts, pre_tokenize
 from course_lib.shapes import plain_ids
 from course_lib.tokenizer_json import (
@@ -172,7 +171,7 @@ class BPETokenizer:
         return ids
 
     def _merge(self, ids: list[int]) -> list[int]:
-        return _merged(ids, self.merge_ranks, self.merge_ids)
+        return bpe_encode_fast(ids, self.merge_ranks, self.merge_ids)
 
     def encode_iterable(self, lines: Iterable[str], **special: Any) -> Iterator[int]:
         """The ids of a text too long for memory, read line by line as they are needed: those of
@@ -322,7 +321,7 @@ def _choice(
 
 @twin_of("course_lib.tokenization.bpe_encode")
 def bpe_encode_fast(
-    ids: Iterable[int],
+    ids: Sequence[int],
     merge_ranks: Mapping[tuple[int, int], int],
     merge_ids: Mapping[tuple[int, int], int],
 ) -> list[int]:
@@ -336,7 +335,7 @@ def bpe_encode_fast(
     Raises:
         ValueError: `merge_ids` lacks a pair of `merge_ranks`.
     """
-    ids = list(plain_ids(ids))
+    ids = list(map(int, ids))
     # (rank, place of the left one, the id that they become)
     waiting: list[tuple[int, int, int]] = []
 
@@ -367,7 +366,3 @@ def bpe_encode_fast(
         if (before := left_of[place]) >= 0:
             look(before, (ids[before], new_id))
     return list(compress(ids, alive))
-
-
-_merged = bpe_encode_fast  # the words of a text are many, and need no second look
-bpe_encode_fast = check_arguments(bpe_encode_fast)

@@ -29,7 +29,6 @@ from course_lib.encoder import Encoder, EncoderConfig
 from course_lib.finetuning import SequenceClassifier
 from course_lib.pipeline import Pipeline
 from course_lib.scaling import ScalingLaw, start_grid
-from course_lib.tokenization import WordPieceTokenizer
 
 SIZES = {"vocab_size": 7, "max_length": 12, "width": 8, "n_layers": 1, "n_heads": 2}
 CONFIG = DecoderConfig(**SIZES, ffn_width=8)
@@ -68,10 +67,6 @@ def heads() -> MultiHeadAttention:
     return MultiHeadAttention(4, 2)
 
 
-def word_pieces() -> WordPieceTokenizer:
-    return WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##b"])
-
-
 def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
@@ -94,27 +89,6 @@ CALLS: dict[str, dict[str, Any]] = {
     "probability.autocomplete_bigram": {"text": "a b a", "word": "a", "k": 2},
     "probability.greedy_next_token": {"logits": LOGITS[0]},
     "probability.chain_rule_log_prob": {"next_token_log_probs": LOGITS, "ids": IDS[0, :2]},
-    "tokenization.count_pairs": {"words": {(1, 2, 3): 2}},
-    "tokenization.merge_pair": {"ids": [1, 2, 3], "pair": (1, 2), "new_id": 4},
-    "tokenization.learn_merges": {
-        "words": {(1, 2, 3): 2}, "vocab": {1: b"a", 2: b"b", 3: b"c"}, "vocab_size": 4,
-    },
-    "tokenization.train_bpe": {"text": "a cat a cat", "vocab_size": 259, "special_tokens": ["<s>"]},
-    "tokenization.bpe_encode": {
-        "ids": [1, 2, 3], "merge_ranks": {(1, 2): 0}, "merge_ids": {(1, 2): 4},
-    },
-    "bpe_tokenizer.bpe_encode_fast": {
-        "ids": [1, 2, 3], "merge_ranks": {(1, 2): 0}, "merge_ids": {(1, 2): 4},
-    },
-    "tokenization.bpe_decode": {"ids": [1, 2], "vocab": {1: b"a", 2: b"b"}},
-    "tokenization.wordpiece_encode": {"word": "ab", "vocab": ["a", "##b"], "unk": "[UNK]"},
-    "tokenization.unigram_encode": {"word": "ab", "log_probs": {"a": -1.0, "b": -2.0}},
-    "tokenization.encode_pair_batch": {
-        "pairs": [("a", "b"), ("a b", "")], "tokenizer": word_pieces, "max_length": 6,
-    },
-    "tokenization.prompt_cost": {
-        "n_input": 10, "n_output": 5, "input_price": 1.0, "output_price": 2.0,
-    },
     "embeddings.embed_one_hot": {"ids": IDS, "table": torch.ones(7, 4)},
     "embeddings.sinusoidal_positions": {"length": 3, "width": 4, "base": 100.0},
     "embeddings.input_embeddings": {
@@ -442,7 +416,7 @@ def _in_time(function, seconds: int, **arguments: Any) -> Any:
 
 
 def _made(value: Any) -> Any:
-    makers = (model, classifier, heads, seeded, word_pieces)
+    makers = (model, classifier, heads, seeded)
     return value() if value in makers else value
 
 

@@ -178,7 +178,7 @@ def test_count_pairs_counts_overlaps_and_words():
 
 
 def test_count_pairs_wants_a_mapping():
-    with pytest.raises(TypeError, match="words must be a mapping"):
+    with pytest.raises(TypeError, match="words must map words to counts, got list"):
         count_pairs([(1, 2)])
 
 
@@ -201,7 +201,7 @@ def test_merge_pair_can_be_undone_and_leaves_no_pair(ids, pair):
 
 @pytest.mark.parametrize("pair", [(1,), (1, 2, 3), ()])
 def test_merge_pair_wants_two_ids(pair):
-    with pytest.raises(ValueError, match="pair must hold 2 things together, got"):
+    with pytest.raises(ValueError, match="pair must hold two ids"):
         merge_pair([1, 2, 3], pair, 4)
 
 
@@ -290,12 +290,12 @@ def test_empty_text_gives_bytes_alone():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((b"text", 300), TypeError, "text must be a str, got b'text'"),
-        (("text", 300.0), TypeError, "vocab_size must be an int, got 300.0"),
+        ((b"text", 300), TypeError, "text and vocab_size"),
+        (("text", 300.0), TypeError, "text and vocab_size"),
         (("text", 255), ValueError, "vocab_size must be at least 256, got 255"),
         (("text", 256, ["<s>"]), ValueError, "vocab_size must be at least 257"),
-        (("text", 300, "<s>"), TypeError, "special_tokens must be a sequence, got '<s>'"),
-        (("text", 300, [b"<s>"]), TypeError, "special_tokens must be a str, got b'<s>'"),
+        (("text", 300, "<s>"), TypeError, "special_tokens must be a sequence of str"),
+        (("text", 300, [b"<s>"]), TypeError, "special_tokens must be a sequence of str"),
         (("text", 300, [""]), ValueError, "special_tokens must be distinct"),
         (("text", 300, ["<s>", "<s>"]), ValueError, "special_tokens must be distinct"),
         (("\ud800", 300), ValueError, "text holds a lone surrogate"),
@@ -357,7 +357,7 @@ def test_bpe_decode_shows_broken_characters():
     assert bpe_decode([], vocab) == ""
 
 
-@pytest.mark.parametrize("ids", [[0, 7], [-1]])
+@pytest.mark.parametrize("ids", [[0, 7], [-1], ["a"]])
 def test_bpe_decode_refuses_an_unknown_id(ids):
     with pytest.raises(ValueError, match="ids must be in vocab, got"):
         bpe_decode(ids, {0: b"a"})
@@ -658,7 +658,7 @@ def test_from_file_splits_at_line_ends_only(tmp_path):
 
 @pytest.mark.parametrize("encode", [wordpiece_encode, unigram_encode])
 def test_a_word_is_a_str(encode):
-    with pytest.raises(TypeError, match="word must be a str, got (int|3)"):
+    with pytest.raises(TypeError, match="word must be a str, got int"):
         encode(3, {})
 
 
@@ -738,12 +738,10 @@ def test_unigram_never_uses_the_impossible():
         unigram_encode("ab", {"ab": -math.inf})
 
 
-@pytest.mark.parametrize("log_prob", [0.5, math.inf])
+@pytest.mark.parametrize("log_prob", [0.5, math.nan, math.inf])
 def test_unigram_wants_log_probabilities(log_prob):
     with pytest.raises(ValueError, match="log_probs must be at most 0"):
         unigram_encode("a", {"a": log_prob})
-    with pytest.raises(ValueError, match="log_probs must be a number, got nan"):
-        unigram_encode("a", {"a": math.nan})
 
 
 # ---- pairs of texts
@@ -822,7 +820,7 @@ def test_encode_pair_batch_equals_the_library(minilm):
     ("pairs", "max_length", "error", "message"),
     [
         ([("a", "b")], 2, ValueError, "max_length must be at least 3"),
-        ([("a", "b")], 8.0, TypeError, "max_length must be an int, got 8.0"),
+        ([("a", "b")], 8.0, TypeError, "max_length must be an int, got float"),
         (["ab"], 8, TypeError, "pairs must hold pairs of texts, got 'ab'"),
         ([("a", "b", "c")], 8, TypeError, "pairs must hold pairs of texts"),
         ([("a", 3)], 8, TypeError, "pairs must hold pairs of texts"),
@@ -848,9 +846,9 @@ def test_prompt_cost():
     [
         ((-1, 0, 1.0, 1.0), ValueError, "n_input must not be negative"),
         ((0, -1, 1.0, 1.0), ValueError, "n_output must not be negative"),
-        ((1.5, 0, 1.0, 1.0), TypeError, "n_input must be an int, got 1.5"),
+        ((1.5, 0, 1.0, 1.0), TypeError, "n_input must be an int, got float"),
         ((0, 0, -1.0, 1.0), ValueError, "input_price must be finite and not negative"),
-        ((0, 0, 1.0, math.nan), ValueError, "output_price must be a number, got nan"),
+        ((0, 0, 1.0, math.nan), ValueError, "output_price must be finite and not negative"),
         ((0, 0, math.inf, 1.0), ValueError, "input_price must be finite and not negative"),
     ],
 )

@@ -65,9 +65,9 @@ def test_ids_may_be_numbers_of_surrogates():
     ("arguments", "error", "message"),
     [
         ((b"text", 300), TypeError, "text must be a str, got bytes"),
-        (("text", 300.0), TypeError, "vocab_size must be an int, got 300.0"),
+        (("text", 300.0), TypeError, "text and vocab_size must be str and int"),
         (("text", 255), ValueError, "vocab_size must be at least 256, got 255"),
-        (("text", 300, "<s>"), TypeError, "special_tokens must be a sequence, got"),
+        (("text", 300, "<s>"), TypeError, "special_tokens must be a sequence of str"),
         (("text", 300, ["<s>", "<s>"]), ValueError, "special_tokens must be distinct"),
         (("\ud800", 300), ValueError, "text holds a lone surrogate"),
     ],
