@@ -133,12 +133,13 @@ def add_lora(
     *,
     names: Collection[str] = ("q_proj", "v_proj"),
     generator: torch.Generator | None = None,
-) -> None:
+) -> nn.Module:
     """Freeze a model in place and put a `LoRALinear` around the linear layers with these names.
 
     Queries and values are what Hu et al. (2021, section 7.1) found worth adapting first.
 
-    A model that is refused stays as it was.
+    Returns:
+        The same model. One that is refused stays as it was.
 
     Raises:
         TypeError: an argument is of another kind.
@@ -146,6 +147,7 @@ def add_lora(
     """
     if rank < 1:
         raise ValueError(f"rank must be at least 1, got {rank}")
+
     found = [
         (parent, name, layer)
         for parent in model.modules()
@@ -158,6 +160,7 @@ def add_lora(
     model.requires_grad_(False)
     for parent, name, layer in found:
         setattr(parent, name, LoRALinear(layer, rank, alpha, generator))
+    return model
 
 
 @check_arguments
