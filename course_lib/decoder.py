@@ -26,7 +26,7 @@ from course_lib.embeddings import apply_rope
 from course_lib.initialisation import initialise
 from course_lib.rope_scaling import RopeScaling, apply_scaled_rope
 from course_lib.shapes import check_shapes, check_sizes
-from course_lib.transformer import rms_norm, swiglu
+from course_lib.transformer import rms_norm
 
 __all__ = [
     "Cache",
@@ -246,9 +246,8 @@ class DecoderBlock(nn.Module):
         """What each position does on its own."""
         if self.ffn_gate is None:
             return self.ffn_out(self.gelu(self.ffn_in(x)))
-        if self.ffn_gate.bias is not None:
-            return self.ffn_out(F.silu(self.ffn_gate(x)) * self.ffn_in(x))
-        return swiglu(x, self.ffn_gate.weight, self.ffn_in.weight, self.ffn_out.weight)
+        # `swiglu`, through the layers: they may have biases, or LoRA around them
+        return self.ffn_out(F.silu(self.ffn_gate(x)) * self.ffn_in(x))
 
 
 class DecoderLM(nn.Module):

@@ -102,7 +102,7 @@ def _(draw):
     yield Case("the model as it starts", given(ids=ids), _at_the_start)
     yield Case("the model after training", given(ids=ids), _trained)
     yield Case("alpha 1, rank 4", given(rank=4, alpha=1.0, ids=ids), _trained)
-    after = given(("out_proj", "ffn_in"), LLAMA, ids=ids)
+    after = given(("out_proj", "k_proj"), LLAMA, ids=ids)
     yield Case("a model like SmolLM2, after training", after, _trained)
     yield Case("the gradients", given(ids=ids), _gradients)
     yield Case("where the chance comes from", given(), _chance)
@@ -110,7 +110,7 @@ def _(draw):
     yield Case("a name of a layer that is not linear", given(("norm1",)), _refused, edge=True)
     if draw.hidden:
         deep = {**LLAMA, "n_layers": 3}
-        yield Case("three blocks", given(("v_proj", "ffn_out"), deep, ids=ids), _trained)
+        yield Case("three blocks", given(("v_proj", "out_proj"), deep, ids=ids), _trained)
 
 
 def _found(model, names):
