@@ -6,7 +6,7 @@ import torch
 
 from course_lib import adapting
 from course_lib.checks.exercise import Case, Exercise, backward_of, gradient_of
-from course_lib.exercises.adapting.kl_reward import texts
+from course_lib.exercises.adapting.shared import texts
 
 policy_gradient_loss = Exercise(
     "adapting.policy_gradient_loss",
