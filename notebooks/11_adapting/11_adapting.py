@@ -231,7 +231,7 @@ before = shop.text_loss(decoder, tokenizer, other_text, 64)
 
 # %% tags=["experiment", "nbval-ignore-output"]
 history = shop.teach(
-    decoder, tokenizer, known, n_upper=8, rank=8, steps=16, generator=torch.Generator().manual_seed(0)
+    decoder, tokenizer, known, n_upper=8, rank=8, steps=20, generator=torch.Generator().manual_seed(0)
 )
 n_trained, n_all = trainable_parameters(decoder), sum(p.numel() for p in decoder.parameters())
 print(f"{n_trained:,} of {n_all:,} numbers trained: {n_trained / n_all:.2%}")
@@ -247,7 +247,7 @@ for way, matches in right.items():
 plots.share_chart(shares, f"JSON, right to the last character ({len(unseen)} messages)")
 
 # %% [markdown]
-# The instruction alone gives nearly nothing: a model of this size does not know what you mean by JSON with these two keys. Examples show the form, and that helps. A few minutes of a person's work on fifty messages and some seconds of training help most. The intervals say how far twenty messages can be trusted, and they are wide: the order is certain, the figure is not.
+# The instruction alone gives nearly nothing: a model of this size does not know what you mean by JSON with these two keys. Examples show the form, and that helps a little. Fifty solved messages and some seconds of training help more, and the prompt has become shorter as well. But look at the intervals: twenty messages say that training beats the bare instruction, and not by how much, nor surely that it beats the examples. A shop that had to decide would try more messages, and train for longer than we can here.
 #
 # ### What it forgot
 #
@@ -261,7 +261,7 @@ for text, said in zip((question, unseen[0].text), shop.answers(decoder, tokenize
     print(f"{text}\n    {said}")
 
 # %% [markdown]
-# **Measured:** it forgets. The loss on other text has risen, and after two dozen steps the model is inclined to see a customer in everybody. Nothing was there to tell it not to: all its fifty texts were messages. This is *catastrophic forgetting*. What is done about it: mix in other conversations, train for less long, use a lower rank, or take the detours out again when another task is asked for. That last one is the beauty of LoRA: the frozen weights are all still there, and an adapter is a small file (`save_lora`) that can be put in and taken out.
+# **Measured:** it forgets. The loss on other text has risen, and after twenty steps the model is inclined to see a customer in everybody. Nothing was there to tell it not to: all its fifty texts were messages. This is *catastrophic forgetting*. What is done about it: mix in other conversations, train for less long, use a lower rank, or take the detours out again when another task is asked for. That last one is the beauty of LoRA: the frozen weights are all still there, and an adapter is a small file (`save_lora`) that can be put in and taken out.
 
 # %% tags=["experiment"]
 shop.take_out_lora(decoder)
@@ -562,7 +562,7 @@ def see(reward):
     return lambda policy: look(policy, start, (reward, truth), world.end_id, seeded(9))
 
 
-common = {"steps": 18, "every": 3}
+common = {"steps": 15, "every": 3}
 _, tried = preferences.by_policy_gradient(
     start, truth, world.end_id, beta=0.05, generator=seeded(3), see=see(truth), **common
 )
@@ -594,7 +594,7 @@ for row in preferences.write(spoiled["no leash"], world.end_id, 2, seeded(4)):
     print("   ", world.decode(row[1:]).strip())
 
 # %% [markdown]
-# Read the figure from the left. **Best of n** gets nearly everything at a distance of about one nat, and without training; its price is n stories for each that is used. **Policy gradient** gets close at a price paid once. **DPO** learns from the pairs without writing a single story, and that is its limit too: it may move probability to stories that no pair has ever shown, and going further and further away from the start does not help.
+# Read the figure from the left. **Best of n** gets nearly everything at a distance of about one nat, and without training; its price is n stories for each that is used. **Policy gradient** gets close at a price paid once. **DPO** learns from the pairs without writing a single story, and in so short a training it gains less; a pair tells it which story was better, and nothing about those that were not among the pairs.
 #
 # **Claim:** the higher the reward, the better the model. **Measured:** only near the start. Look at the learned reward, judged by the truth in the middle, by itself on the right. For a while what it praises is good. Then the policy finds out what it really counts: words. A story that says well-paid words again and again scores better and better, and is worth nothing. The learned reward goes on rising while the true one falls: *over-optimisation*, or Goodhart's law. Gao et al. (2022) measured it for language models: the true reward rises with the distance, has a peak, and falls. On a leash the policy stays near the stories that the reward model has seen, and so where it can be believed; it gains less by its own measure, and is not spoiled.
 #
@@ -681,9 +681,9 @@ vectors = search.embed_texts(retriever, words, passages)
 scores = search.embed_texts(retriever, words, list(shop.QUESTIONS)) @ vectors.T
 sizes = [len(tokenizer.encode(passage)) for passage in passages]
 answer_at = [next(i for i, text in enumerate(passages) if text.startswith(f"{n}:")) for n in names]
-found = [choose_passages(row.tolist(), sizes, 45) for row in scores]
+found = [choose_passages(row.tolist(), sizes, 30) for row in scores]
 without = scores.scatter(1, torch.tensor(answer_at)[:, None], -1.0)
-wrong = [choose_passages(row.tolist(), sizes, 45) for row in without]
+wrong = [choose_passages(row.tolist(), sizes, 30) for row in without]
 hits = sum(place in chosen for place, chosen in zip(answer_at, found))
 print(f"{len(passages)} passages; the right one is among those chosen for {hits} of {len(names)}")
 
@@ -695,7 +695,7 @@ for way, chosen in ways.items():
         shop.grounded_prompt(question, [passages[place] for place in places])
         for question, places in zip(shop.QUESTIONS, chosen)
     ]
-    said[way] = shop.answers(decoder, tokenizer, prompts, 8)
+    said[way] = shop.answers(decoder, tokenizer, prompts, 6)
     n_right = sum(name in shop.plain(text) for name, text in zip(names, said[way]))
     shares[way] = n_right / len(names), *wilson_interval(n_right, len(names))
     print(f"{way:16} {n_right} of {len(names)}")
@@ -704,7 +704,7 @@ for row in zip(list(shop.QUESTIONS)[:2], *(answers[:2] for answers in said.value
 plots.share_chart(shares, "The model answers from what it is given to read")
 
 # %% [markdown]
-# With nothing to read there is nothing to answer from, and the model does not say so: it makes up a name. With the right passage it mostly copies the right name. With the wrong passages it is as sure as ever, and wrong. **Retrieval moves the question of what is true from the model to the passages**: what is not found cannot be answered, and what is found wrong will be believed. So measure the two apart, as above: how often the passage is there, and how often the answer is right when it is.
+# With nothing to read there is nothing to answer from, and the model does not say so: it makes up a name. When the right passage is found, the model can copy the name from it, and now and then it does: a small reader misses much of what stands before it. With the wrong passages it answers as readily, and wrong. **Retrieval moves the question of what is true from the model to the passages**: what is not found cannot be answered, and what is found wrong will be believed. So measure the two apart, as above: how often the passage is there, and how often the answer is right when it is.
 
 # %% [markdown]
 # ## 5. Fewer bits
@@ -840,7 +840,7 @@ for bits in (32, 8, 4, 3, 2):
 plots.bits_chart(rows)
 
 # %% [markdown]
-# Eight bits are a quarter of the memory, and nobody would notice. With four bits a number and one scale a row the model is hurt, with three and two it is broken: one large number in a row makes the steps so wide that all others fall on a few of them. Hence the many refinements: a scale for each group of 32 or 64 numbers (as in the file), large numbers kept apart (Dettmers et al. 2022), and rounding that looks at what the layer does with the numbers.
+# Eight bits are a quarter of the memory, and hardly anybody would notice. With four bits a number and one scale a row the model is hurt, with three and two it is broken: one large number in a row makes the steps so wide that all others fall on a few of them. Hence the many refinements: a scale for each group of 32 or 64 numbers (as in the file), large numbers kept apart (Dettmers et al. 2022), and rounding that looks at what the layer does with the numbers.
 
 # %% [markdown]
 # ## 6. Adapt, or train your own?
@@ -877,7 +877,7 @@ quiz("11_adapting")
 #
 # - **Instruction tuning** is language modelling on conversations, with the loss on the answers only, end marker included.
 # - **LoRA** goes into a decoder as into an encoder: freeze all, put detours around chosen layers. With frozen lower blocks, what they compute can be kept.
-# - A small model learned a form from fifty examples that neither instruction nor five examples in the prompt could give it, and was inclined to use it everywhere afterwards: **forgetting**.
+# - After fifty solved messages a small model answered in the form that an instruction alone could not give it, and used it everywhere afterwards: **forgetting**.
 # - **Preferences**: $-\log \sigma$ of a difference of scores. A reward model gives the scores; in **DPO** they are beta times what the policy has gained over its start.
 # - **Policy gradient** makes more probable what did better than expected; a **leash** (KL) keeps it where the reward can be believed. Without one a learned reward is **over-optimised**: it rises while the true one falls.
 # - **Retrieval** puts what was found into the prompt. The model believes it, right or wrong.
