@@ -9,7 +9,7 @@
 # >
 # > **You need** notebook 06 (a decoder and its loss), LoRA from 05, chat prompts and examples from 09.
 # >
-# > **It takes** about 130 minutes to work through, and under 60 seconds to run.
+# > **It takes** about 130 minutes to work through, and under 180 seconds to run (more than the other notebooks: a real model is trained).
 
 # %%
 import math
