@@ -200,9 +200,9 @@ def quantize_rows(
         bits: 2 to 8. The values are held in int8 whatever it is.
 
     Returns:
-        values: whole numbers in -(2**(bits - 1) - 1) ... 2**(bits - 1) - 1; halves go to the even
-            neighbour, as in `torch.round`.
-        scale: what one step is worth in each row; 0 for a row of zeros.
+        The values, whole numbers in -(2**(bits - 1) - 1) ... 2**(bits - 1) - 1, halves to the even
+        neighbour as in `torch.round`; and the scale, what one step is worth in each row, 0 for a
+        row of zeros.
 
     Raises:
         TypeError: `weight` is not a float tensor, or `bits` not an int.

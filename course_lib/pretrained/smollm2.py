@@ -194,12 +194,12 @@ def _read_gguf(file: GGUFFile) -> tuple[dict[str, Tensor], DecoderConfig]:
     for key, wanted in _GGUF_MUST.items():
         if file.get(key, wanted) != wanted:
             raise ValueError(f"{file.path}: {key} must be {wanted!r}, got {file[key]!r}")
+    width, n_heads = file["llama.embedding_length"], file["llama.attention.head_count"]
     n_tokens = len(file["tokenizer.ggml.tokens"])
     if file.get("llama.vocab_size", n_tokens) != n_tokens:
         said = file["llama.vocab_size"]
         raise ValueError(f"{file.path}: llama.vocab_size must be {n_tokens}, got {said}")
     tensors = file.tensors()
-    width, n_heads = file["llama.embedding_length"], file["llama.attention.head_count"]
     d_k = file.get("llama.attention.key_length", width // n_heads)
     ffn_bias = "blk.0.ffn_up.bias" in tensors
     for key in ("attention.value_length", "rope.dimension_count"):
