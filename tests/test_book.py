@@ -21,7 +21,7 @@ NAMES = notebook_names()
 GUIDES = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
 # What makes the course, and is not meant to be imported by others.
 TOOLS = {"__main__", "authoring", "cli", "doctor", "exercises", "experiments", "grading"}
-TOOLS |= {"notebooks", "outline", "plots", "release", "syllabus", "workspace"}
+TOOLS |= {"kernels", "notebooks", "outline", "plots", "release", "syllabus", "workspace"}
 MODULES = sorted({module.name for module in pkgutil.iter_modules(course_lib.__path__)} - TOOLS)
 
 
