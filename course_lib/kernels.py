@@ -8,6 +8,7 @@ into slices, each of which looks for itself.
 
 from __future__ import annotations
 
+import math
 from queue import Empty
 from time import monotonic
 from typing import Any
@@ -34,7 +35,7 @@ class ListeningChannel(AsyncZMQSocketChannel):
         Raises:
             Empty: none came in time.
         """
-        end = float("inf") if timeout is None else monotonic() + timeout
+        end = math.inf if timeout is None else monotonic() + timeout
         while True:
             try:
                 return await super().get_msg(timeout=max(0.0, min(_SLICE, end - monotonic())))

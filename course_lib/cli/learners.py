@@ -62,12 +62,12 @@ def update(name: Name, workspace: Workspace = WORKSPACE) -> None:
     from course_lib.workspace.update import update as put_around
 
     with ending(ValueError, hint=copies_in(workspace)):
-        done = put_around(name, workspace)
+        done, copy = put_around(name, workspace)
     console.print(
         f"{done.corrected} cells corrected, {done.added} added; your answers and {done.kept} other "
         f"cells stay. {done.lines} lines of corrected cells are kept at the end of the notebook."
     )
-    console.print(f"Your notebook as it was: {done.copy}", markup=False)
+    console.print(f"Your notebook as it was: {copy}", markup=False)
     console.print("If the notebook is open in JupyterLab: File > Reload Notebook from Disk.")
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from course_lib.adapting import dequantize_rows, instruction_example, quantize_rows
+from course_lib.data.number_words import pad_rows
 from course_lib.data.shop_messages import Message
 from course_lib.decoder import DecoderLM, positions_and_mask
 from course_lib.decoding import generate, pad_left
@@ -39,12 +40,6 @@ def shop_prompt(message: Message, shown: Sequence[Message] = (), instruction: st
         turns += [{"role": "user", "content": one.text}]
         turns += [{"role": "assistant", "content": as_json(one)}]
     return chat_prompt([*turns, {"role": "user", "content": message.text}])
-
-
-def padded(rows: Sequence[Sequence[int]], filler: int) -> Int64[Tensor, "rows time"]:
-    """Rows as one tensor, filled up at the right, where nobody who reads from the left looks."""
-    longest = max(map(len, rows))
-    return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows])
 
 
 class UpperPart(nn.Module):
@@ -104,7 +99,7 @@ def teach(
         instruction_example(tokenizer.encode(shop_prompt(m)), tokenizer.encode(as_json(m) + END))
         for m in messages
     ]
-    ids, labels = padded([ids for ids, _ in pairs], 0), padded([one for _, one in pairs], -100)
+    ids, labels = pad_rows([ids for ids, _ in pairs], 0), pad_rows([one for _, one in pairs], -100)
     x = read_lower(model, ids, n_upper)
     model.requires_grad_(False)
     upper = UpperPart(model, n_upper)
@@ -135,8 +130,8 @@ def text_loss(
 ) -> float:
     """Loss on the beginnings of texts, nats a token."""
     rows = [tokenizer.encode(text)[:length] for text in texts]
-    ids = padded(rows, 0)
-    return causal_lm_loss(model(ids), padded(rows, -100)).item()
+    ids = pad_rows(rows, 0)
+    return causal_lm_loss(model(ids), pad_rows(rows, -100)).item()
 
 
 def with_fewer_bits(model: DecoderLM, bits: int) -> DecoderLM:

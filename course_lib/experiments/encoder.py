@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from course_lib.data.digits import Digits, to_patches
+from course_lib.data.number_words import pad_rows
 from course_lib.data.storyland import TAGS, Storyland
 from course_lib.encoder import Encoder, EncoderConfig, MaskedLM
 from course_lib.finetuning import (
@@ -104,24 +105,19 @@ class Reader:
     def batch(self, sentences: Iterable[Sequence[str]]) -> Batch:
         """Tokens of sentences ("[MASK]" may stand among them) to tensors."""
         rows = [[self.cls_id, *(self.token_to_id[token] for token in s)] for s in sentences]
-        ids = _padded(rows, self.pad_id)
+        ids = pad_rows(rows, self.pad_id)
         real = ids != self.pad_id
         return Batch(ids, real.long(), ~real | (ids == self.cls_id))
 
     def tags(self, sentences: Iterable[Sentence]) -> Int64[Tensor, "n time"]:
         """The tags as classes, -100 at [CLS] and padding. A word is one token here."""
-        return _padded(
+        return pad_rows(
             [
                 align_labels([TAGS.index(tag) for tag in s.tags], [None, *range(len(s.tags))])
                 for s in sentences
             ],
             -100,
         )
-
-
-def _padded(rows: list[list[int]], filler: int) -> Int64[Tensor, "n time"]:
-    tensors = [torch.tensor(row) for row in rows]
-    return nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=filler)
 
 
 def encoder_config(reader: Reader) -> EncoderConfig:

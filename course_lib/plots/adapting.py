@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from course_lib.plots.style import COLOURS, LINES, new_figure
+from course_lib.plots.style import COLOURS, LINES, MARKERS, new_figure
 
 if TYPE_CHECKING:
     from course_lib.experiments.preferences import Look
-
-MARKERS = ("o", "s", "^", "D", "v")
 
 
 def share_chart(shares: Mapping[str, tuple[float, float, float]], title: str) -> Figure:

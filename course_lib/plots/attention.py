@@ -12,9 +12,8 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from course_lib.plots.style import COLOURS, SEQUENTIAL, new_figure
+from course_lib.plots.style import COLOURS, MARKERS, SEQUENTIAL, new_figure
 
-MARKERS = ("o", "s", "^", "D")
 HATCHES = ("", "///", "...", "xx")
 
 

@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from course_lib.plots.style import COLOURS, new_figure
+from course_lib.plots.style import COLOURS, MARKERS, new_figure
 
-MARKERS = ("o", "s", "^", "D")
 GREY = "#666666"
 
 

@@ -9,9 +9,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_lib.plots.style import COLOURS, DIVERGING, SEQUENTIAL, new_figure
-
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+from course_lib.plots.style import COLOURS, DIVERGING, MARKERS, SEQUENTIAL, new_figure
 
 
 def plot_word_maps(

@@ -11,9 +11,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_lib.plots.style import COLOURS, new_figure
+from course_lib.plots.style import COLOURS, MARKERS, new_figure
 
-MARKERS = ("o", "s", "^", "D", "v")
 HATCHES = ("", "///", "...")
 
 # Light tints with black text on them: readable on a light and on a dark page.

@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
-from course_lib.plots.style import COLOURS, SEQUENTIAL, new_figure
+from course_lib.plots.style import COLOURS, MARKERS, SEQUENTIAL, new_figure
 
-MARKERS = ("o", "s", "^", "D", "v")
 _LOOKS = {"self": (1, "✓", COLOURS[5], "self-attention"), "cross": (2, "×", COLOURS[4], "cross")}
 
 

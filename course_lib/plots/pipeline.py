@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from course_lib.plots.style import COLOURS, new_figure
-
-MARKERS = ("o", "s", "^", "D", "v", "P")
+from course_lib.plots.style import COLOURS, MARKERS, new_figure
 
 
 def life_cycle_chart(stages: Mapping[str, Sequence[str]]) -> Figure:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito (2008): told apart by most colour-blind readers. Line styles differ as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
 

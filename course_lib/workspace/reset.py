@@ -6,6 +6,7 @@ import os
 import shutil
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from course_lib.notebooks import (
     NOTEBOOKS,
@@ -16,6 +17,9 @@ from course_lib.notebooks import (
     read_notebook,
 )
 from course_lib.outline import outlines
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 KEPT = 20  # backups of a notebook
 
@@ -38,6 +42,27 @@ def back_up(path: Path, workspace: Path, keep: int = KEPT) -> Path:
     for old in copies[:-keep]:
         old.unlink()
     return copy
+
+
+def read_own(path: Path) -> NotebookNode:
+    """A learner's notebook.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        return read_notebook(path)
+    except Unreadable as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
+
+
+def save(notebook: NotebookNode, path: Path) -> None:
+    """Write a learner's notebook; it is there as a whole at every moment."""
+    import nbformat
+
+    part = path.with_suffix(".part")
+    nbformat.write(notebook, part)
+    os.replace(part, path)
 
 
 def find_task(name: str, exercise: str | None, source: Path = NOTEBOOKS) -> tuple[str, str]:
@@ -71,18 +96,13 @@ def reset(
         ValueError: there is no such notebook or exercise, the notebook cannot be read, or its
             answer cell is gone.
     """
-    import nbformat
-
     from course_lib.release import released_from
 
     notebook, exercise = find_task(name, exercise, source)
     path = notebook_path(notebook, workspace)
     marked = answer_id(exercise)
     released = released_from(notebook_path(notebook, source))
-    try:
-        mine = read_notebook(path)
-    except Unreadable as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from None
+    mine = read_own(path)
     stub = next(cell.source for cell in released.cells if grade_id(cell) == marked)
     answers = [cell for cell in mine.cells if grade_id(cell) == marked]
     if not answers:
@@ -93,7 +113,5 @@ def reset(
     copy = back_up(path, workspace)
     for cell in answers:
         cell.source, cell.outputs, cell.execution_count = stub, [], None
-    part = path.with_suffix(".part")
-    nbformat.write(mine, part)
-    os.replace(part, path)  # the notebook is there as a whole at every moment
+    save(mine, path)
     return exercise, copy

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from course_lib.notebooks import NOTEBOOKS, Unreadable, grade_id, notebook_path, read_notebook
-from course_lib.workspace.reset import back_up
+from course_lib.notebooks import NOTEBOOKS, grade_id, notebook_path
+from course_lib.workspace.reset import back_up, read_own, save
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -16,9 +15,8 @@ HEADING = "**Lines that stood here before the update**"
 
 
 class Updated(NamedTuple):
-    """What an update did: the copy made first, and the numbers of cells."""
+    """What an update did, in numbers."""
 
-    copy: Path
     corrected: int  # cells of the course with another text than before
     added: int  # cells of the course that were not there
     kept: int  # cells that the course does not have (any more)
@@ -65,30 +63,25 @@ def merge(mine: NotebookNode, released: NotebookNode) -> tuple[NotebookNode, Upd
         seen.add(cell.id)
     merged = nbformat.from_dict({**released, "cells": cells})
     added = len(names - theirs.keys())
-    return merged, Updated(Path(), corrected, added, sum(map(len, own.values())), len(lost))
+    return merged, Updated(corrected, added, sum(map(len, own.values())), len(lost))
 
 
-def update(name: str, workspace: Path, source: Path = NOTEBOOKS) -> Updated:
+def update(name: str, workspace: Path, source: Path = NOTEBOOKS) -> tuple[Updated, Path]:
     """Update a learner's notebook to the course as it is installed; it is copied first.
+
+    Returns:
+        What was done, and the copy of the notebook as it was.
 
     Raises:
         ValueError: there is no such notebook, or it cannot be read.
     """
-    import nbformat
-
     from course_lib.release import released_from
 
     path = notebook_path(name, workspace)
-    try:
-        mine = read_notebook(path)
-    except Unreadable as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from None
-    merged, done = merge(mine, released_from(notebook_path(path.stem, source)))
+    merged, done = merge(read_own(path), released_from(notebook_path(path.stem, source)))
     copy = back_up(path, workspace)
-    part = path.with_suffix(".part")
-    nbformat.write(merged, part)
-    os.replace(part, path)  # the notebook is there as a whole at every moment
-    return done._replace(copy=copy)
+    save(merged, path)
+    return done, copy
 
 
 def _name(cell: NotebookNode) -> str:
